@@ -1,0 +1,134 @@
+"""Half-open row ranges and the maps between them.
+
+An `IntervalMap` answers, for one operator and one of its inputs, which input rows an output row needs.  It is held as
+two tables, one entry per output row, so that every operator (convolution, pooling, interpolation, concatenation ...)
+looks alike to the planner, to the executor and to the vectorised timeline.  Both tables never decrease: rows are
+consumed in order, which is what lets a line buffer stream them.  (Paper section 4.1; DESIGN section 4.)
+"""
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Interval(NamedTuple):
+    """Rows ``[start, stop)``."""
+
+    start: int
+    stop: int
+
+    @property
+    def size(self) -> int:
+        return max(0, self.stop - self.start)
+
+
+@dataclass(frozen=True, eq=False)
+class IntervalMap:
+    """Output row ``i`` needs input rows ``[lo[i], hi[i])``, already clipped to ``[0, n_in)``.
+
+    Rows that an operator invents (padding) need nothing: ``lo[i] == hi[i]``.
+    """
+
+    n_in: int  # rows of the input
+    lo: np.ndarray  # int64 (n_out,), non-decreasing
+    hi: np.ndarray  # int64 (n_out,), non-decreasing
+
+    def __post_init__(self) -> None:
+        for name, table in (("lo", self.lo), ("hi", self.hi)):
+            if np.any(np.diff(table) < 0):
+                raise ValueError("interval map: {} decreases; rows would have to be read backwards".format(name))
+        if self.n_out and (self.lo[0] < 0 or self.hi[-1] > self.n_in or np.any(self.lo > self.hi)):
+            raise ValueError("interval map leaves [0, {})".format(self.n_in))
+
+    @property
+    def n_out(self) -> int:
+        return len(self.lo)
+
+    def need(self, start: int, stop: int) -> Interval:
+        """Input rows needed for output rows ``[start, stop)``."""
+        if stop <= start:
+            return Interval(0, 0)
+        return Interval(int(self.lo[start]), int(self.hi[stop - 1]))
+
+    def ready(self, available: int) -> int:
+        """How many leading output rows can be computed from input rows ``[0, available)``."""
+        return int(np.searchsorted(self.hi, available, side="right"))
+
+    @property
+    def ready_table(self) -> np.ndarray:
+        """`ready` for every ``available`` in ``0..n_in`` (int64, shape ``(n_in + 1,)``)."""
+        return np.searchsorted(self.hi, np.arange(self.n_in + 1), side="right")
+
+
+def _clipped(n_in: int, lo: np.ndarray, hi: np.ndarray) -> IntervalMap:
+    lo = np.clip(lo, 0, n_in)
+    hi = np.clip(hi, 0, n_in)
+    return IntervalMap(n_in, np.minimum(lo, hi).astype(np.int64), hi.astype(np.int64))
+
+
+def identity(n: int) -> IntervalMap:
+    """Row ``i`` needs row ``i``: every pointwise operator."""
+    rows = np.arange(n)
+    return IntervalMap(n, rows, rows + 1)
+
+
+def whole(n_in: int, n_out: int) -> IntervalMap:
+    """Every output row needs the whole input: global operators, and inputs that have no rows of their own."""
+    return IntervalMap(n_in, np.zeros(n_out, np.int64), np.full(n_out, n_in, np.int64))
+
+
+def window(n_in: int, n_out: int, kernel: int, stride: int, padding: int, dilation: int) -> IntervalMap:
+    """Convolution and pooling: ``lo = i*s - p``, ``hi = i*s - p + d*(k-1) + 1``, clipped; what is clipped is padding."""
+    first = np.arange(n_out) * stride - padding
+    return _clipped(n_in, first, first + dilation * (kernel - 1) + 1)
+
+
+def shifted(n_in: int, n_out: int, offset: int) -> IntervalMap:
+    """Output row ``i`` is input row ``i - offset``: concatenation along the axis, constant padding, narrowing."""
+    rows = np.arange(n_out) - offset
+    return _clipped(n_in, rows, rows + 1)
+
+
+def strided(n_in: int, n_out: int, start: int, step: int) -> IntervalMap:
+    """Output row ``i`` is input row ``start + i*step`` (a slice with a positive step)."""
+    rows = start + np.arange(n_out) * step
+    return _clipped(n_in, rows, rows + 1)
+
+
+def adaptive(n_in: int, n_out: int) -> IntervalMap:
+    """Adaptive pooling: row ``i`` covers ``[floor(i*n_in/n_out), ceil((i+1)*n_in/n_out))``."""
+    rows = np.arange(n_out)
+    return _clipped(n_in, rows * n_in // n_out, -((-(rows + 1) * n_in) // n_out))
+
+
+def nearest(n_in: int, n_out: int, scale: float) -> IntervalMap:
+    """Nearest-neighbour interpolation: row ``floor(i * scale)``, scale = input rows per output row (float32 as ATen)."""
+    rows = np.minimum(np.floor(np.arange(n_out, dtype=np.float32) * np.float32(scale)).astype(np.int64), n_in - 1)
+    return _clipped(n_in, rows, rows + 1)
+
+
+def linear(n_in: int, n_out: int, scale: float, align_corners: bool) -> IntervalMap:
+    """Linear interpolation: the two rows next to the source coordinate.
+
+    Args:
+        scale: input rows per output row; ``(n_in-1)/(n_out-1)`` with aligned corners.
+    """
+    rows = np.arange(n_out, dtype=np.float64)
+    at = rows * scale if align_corners else np.maximum((rows + 0.5) * scale - 0.5, 0.0)
+    # ATen computes the coordinate in float32: near an integer it may fall on either side, so one ulp of slack a side.
+    slack = 1e-5 * np.maximum(1.0, at)
+    low = np.floor(at - slack).astype(np.int64)
+    return _clipped(n_in, np.minimum(low, n_in - 1), np.minimum(np.floor(at + slack).astype(np.int64) + 2, n_in))
+
+
+def repeated(n_in: int, factor: int) -> IntervalMap:
+    """Every input row makes ``factor`` output rows (pixel shuffle)."""
+    rows = np.arange(n_in * factor) // factor
+    return IntervalMap(n_in, rows, rows + 1)
+
+
+def transposed(n_in: int, n_out: int, kernel: int, stride: int, padding: int, dilation: int) -> IntervalMap:
+    """Transposed convolution: input row ``y`` adds to output rows ``y*s - p + d*t`` for ``t`` in ``[0, k)``."""
+    rows = np.arange(n_out) + padding
+    reach = dilation * (kernel - 1)
+    return _clipped(n_in, -(-(rows - reach) // stride), rows // stride + 1)
