@@ -1,0 +1,150 @@
+"""The graph under construction: values, nodes and constants as they are recorded."""
+import hashlib
+from typing import Any, Callable, Dict, List, Mapping, Tuple
+
+import torch
+
+from intra_dp_ros.graph.constants import dtype_name, tensor_to_bytes
+from intra_dp_ros.graph.graph import Const, ConstSpec, DType, Graph, GraphError, OpNode, Ref, TensorSpec
+from intra_dp_ros.graph.registry import DTYPE_NAME, PLACEMENT_ARGS, is_default, normal, resolve
+
+
+class RecordingError(GraphError):
+    """The model cannot be recorded; the message names the operator, the line and the remedy."""
+
+
+def known_tensors(model: Callable) -> Dict[Any, str]:
+    """Names of the tensors a model keeps: parameters, buffers and plain tensor attributes, by their memory."""
+    module = model if isinstance(model, torch.nn.Module) else getattr(model, "__self__", None)
+    if not isinstance(module, torch.nn.Module):
+        return {}
+    found: Dict[Any, str] = {}
+    for prefix, part in module.named_modules():
+        plain = {k: v for k, v in vars(part).items() if isinstance(v, torch.Tensor)}
+        for name, tensor in {**part._parameters, **part._buffers, **plain}.items():
+            if tensor is not None:
+                found.setdefault(memory_key(tensor), prefix + "." + name if prefix else name)
+    return found
+
+
+def memory_key(tensor: torch.Tensor) -> Any:
+    """Equal for two tensor objects that are the same part of the same memory."""
+    return tensor.device, tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype
+
+
+class Builder:
+    """Collects one run's values; `build` names the constants and freezes the graph.
+
+    Args:
+        known: `known_tensors` of the model.
+    """
+
+    def __init__(self, known: Mapping[Any, str]) -> None:
+        self.structure: Any = None
+        self._known = known
+        self._specs: List[TensorSpec] = []
+        self._nodes: List[OpNode] = []
+        self._inputs: List[int] = []
+        self._outputs: List[int] = []
+        self._output_of: Dict[Any, int] = {}  # value -> index into _outputs
+        self._constants: List[torch.Tensor] = []
+        self._kept: List[torch.Tensor] = []
+
+    def keep(self, tensor: torch.Tensor) -> None:
+        """Keep a tensor object alive, so that its id stays its own."""
+        self._kept.append(tensor)
+
+    def name_of(self, tensor: torch.Tensor) -> str:
+        """The model's name of a tensor, or "" when it has none."""
+        return self._known.get(memory_key(tensor), "")
+
+    def add_input(self, tensor: torch.Tensor) -> Ref:
+        value = self._value(tuple(tensor.shape), dtype_name(tensor))
+        self._inputs.append(value.tensor)
+        return value
+
+    def add_constant(self, tensor: torch.Tensor) -> Const:
+        dtype_name(tensor)
+        self._constants.append(tensor)
+        return Const("#{}".format(len(self._constants) - 1))
+
+    def add_node(self, op: str, args: Mapping[str, Any], made: List[torch.Tensor], source: str) -> List[Ref]:
+        """Record a call that made the tensors `made`."""
+        values = [self._value(tuple(t.shape), dtype_name(t)) for t in made]
+        self._nodes.append(OpNode(op, args, tuple(v.tensor for v in values), source))
+        return values
+
+    def add_described(self, op: str, args: Mapping[str, Any], shape: Tuple[int, ...], dtype: torch.dtype,
+                      source: str) -> Ref:
+        """Record a call that the model did not make itself."""
+        value = self._value(shape, DTYPE_NAME[dtype])
+        self._nodes.append(OpNode(op, args, (value.tensor,), source))
+        return value
+
+    def add_output(self, value: Any, tensor: torch.Tensor) -> int:
+        """Index into the graph's outputs of a result; a constant result is copied by a node, as every output is made."""
+        if value not in self._output_of:
+            made = value if isinstance(value, Ref) else self.add_node("clone", {"self": value}, [tensor], "")[0]
+            self._output_of[value] = len(self._outputs)
+            self._outputs.append(made.tensor)
+        return self._output_of[value]
+
+    def encode(self, op: str, args: Mapping[str, Any]) -> Dict[str, Any]:
+        """Arguments (tensors already as values) as the graph holds them: defaults and placement are left out."""
+        schema = {a.name: a for a in resolve(op)._schema.arguments}
+        found = {}
+        for name, value in args.items():
+            value = self._plain(op, name, value) if name not in PLACEMENT_ARGS else None
+            if name not in PLACEMENT_ARGS and not is_default(schema[name], value):
+                found[name] = value
+        return found
+
+    def build(self, hashes: Dict[Any, str]) -> Tuple[Graph, Dict[str, torch.Tensor]]:
+        """The graph as recorded, and its weights.
+
+        Args:
+            hashes: SHA-256 by `memory_key` of the model's own tensors, filled in, to hash each of them once only.
+        """
+        names, specs, weights = {}, {}, {}
+        by_content: Dict[Any, str] = {}
+        for index, tensor in enumerate(self._constants):
+            name = self.name_of(tensor)
+            spec = self._const_spec(tensor, hashes if name else {})
+            if spec not in by_content:
+                if not name or name in specs:
+                    name = "const_{}".format(len(by_content))
+                by_content[spec] = name
+                specs[name] = spec
+                weights[name] = tensor.detach()
+            names["#{}".format(index)] = by_content[spec]
+        nodes = tuple(OpNode(n.op, {k: _renamed(a, names) for k, a in n.args.items()}, n.outputs, n.source)
+                      for n in self._nodes)
+        return Graph(tuple(self._specs), nodes, tuple(self._inputs), tuple(self._outputs), self.structure, specs), weights
+
+    def _value(self, shape: Tuple[int, ...], dtype: str) -> Ref:
+        self._specs.append(TensorSpec(shape, dtype))
+        return Ref(len(self._specs) - 1)
+
+    def _plain(self, op: str, name: str, value: Any) -> Any:
+        if isinstance(value, torch.dtype):
+            if value not in DTYPE_NAME:
+                raise RecordingError("{}: {} is not supported".format(op, value))
+            return DType(DTYPE_NAME[value])
+        if isinstance(value, (list, tuple)):
+            return tuple(self._plain(op, name, v) for v in normal(value))
+        if value is None or isinstance(value, (bool, int, float, str, Ref, Const, DType)):
+            return value
+        raise RecordingError("{}: the argument {}={!r} cannot be recorded".format(op, name, value))
+
+    @staticmethod
+    def _const_spec(tensor: torch.Tensor, hashes: Dict[Any, str]) -> ConstSpec:
+        key = memory_key(tensor)
+        if key not in hashes:
+            hashes[key] = hashlib.sha256(tensor_to_bytes(tensor)).hexdigest()
+        return ConstSpec(tuple(tensor.shape), dtype_name(tensor), hashes[key])
+
+
+def _renamed(arg: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(arg, Const):
+        return Const(names[arg.name])
+    return tuple(_renamed(a, names) for a in arg) if isinstance(arg, tuple) else arg
