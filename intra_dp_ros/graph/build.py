@@ -82,7 +82,7 @@ class Builder:
         return value
 
     def add_output(self, value: Any, tensor: torch.Tensor) -> int:
-        """Index into the graph's outputs of a result; a constant result is copied by a node, as every output is made."""
+        """Index into the graph's outputs of a result; a constant result is copied by a node: outputs are made."""
         if value not in self._output_of:
             made = value if isinstance(value, Ref) else self.add_node("clone", {"self": value}, [tensor], "")[0]
             self._output_of[value] = len(self._outputs)
@@ -119,7 +119,8 @@ class Builder:
             names["#{}".format(index)] = by_content[spec]
         nodes = tuple(OpNode(n.op, {k: _renamed(a, names) for k, a in n.args.items()}, n.outputs, n.source)
                       for n in self._nodes)
-        return Graph(tuple(self._specs), nodes, tuple(self._inputs), tuple(self._outputs), self.structure, specs), weights
+        graph = Graph(tuple(self._specs), nodes, tuple(self._inputs), tuple(self._outputs), self.structure, specs)
+        return graph, weights
 
     def _value(self, shape: Tuple[int, ...], dtype: str) -> Ref:
         self._specs.append(TensorSpec(shape, dtype))

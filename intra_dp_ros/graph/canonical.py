@@ -1,7 +1,7 @@
 """One spelling for operators that have several, so that a graph uses few operators and replays on any memory layout.
 
-`view` needs a memory layout that a replayed (or tiled) tensor may not have, `reshape` does not; `pad` names its mode in a
-string; `to` has five overloads of which only the dtype is arithmetic.
+`view` needs a memory layout that a replayed (or tiled) tensor may not have, `reshape` does not; `pad` names its mode in
+a string; `to` has five overloads of which only the dtype is arithmetic.
 """
 from typing import Any, Dict, Optional, Tuple
 
@@ -15,6 +15,7 @@ SYNONYMS = {
     "clip": "clamp", "divide": "div", "true_divide": "div", "multiply": "mul", "subtract": "sub", "absolute": "abs",
     "negative": "neg", "greater": "gt", "greater_equal": "ge", "less": "lt", "less_equal": "le", "not_equal": "ne",
     "arctan2": "atan2", "arctan": "atan", "swapaxes": "transpose", "swapdims": "transpose", "_reshape_copy": "reshape",
+    "unsafe_split": "split", "unsafe_split_with_sizes": "split_with_sizes", "unsafe_chunk": "chunk",
 }
 
 #: Results equal to their first argument: nothing is recorded.
@@ -42,7 +43,7 @@ FIRST_ONLY = frozenset({"expand_as", "view_as", "reshape_as", "type_as", "to.oth
 DATA_DEPENDENT = frozenset({
     "_local_scalar_dense", "item", "is_nonzero", "equal", "allclose", "nonzero", "nonzero_numpy", "argwhere",
     "masked_select", "unique_dim", "unique_consecutive", "_unique", "_unique2", "unique_dim_consecutive", "bincount",
-    "repeat_interleave", "nms", "_assert_async",
+    "repeat_interleave.Tensor", "nms", "_assert_async",
 })
 
 #: Operators that only permute the axes of their first argument, without copying.

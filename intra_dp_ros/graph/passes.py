@@ -74,7 +74,7 @@ def _foldable(graph: Graph, conv: Optional[OpNode], norm: OpNode, consumers: Map
     fixed = [norm.args.get(k) for k in ("weight", "bias")] + [conv.args.get("bias")]
     stats = [norm.args.get(k) for k in ("running_mean", "running_var")] + [conv.args["weight"]]
     return (len(consumers[made]) == 1 and made not in graph.outputs
-            and not set(norm.outputs[1:]).intersection(graph.outputs) and not any(consumers[t] for t in norm.outputs[1:])
+            and not any(consumers[t] or t in graph.outputs for t in norm.outputs[1:])
             and all(a is None or isinstance(a, Const) for a in fixed) and all(isinstance(a, Const) for a in stats))
 
 

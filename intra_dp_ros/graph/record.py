@@ -1,9 +1,9 @@
-"""The recorder: one ordinary call of an unmodified model becomes a `Graph` (Algorithm 1 of the paper, the recorder's part).
+"""The recorder: one ordinary call of an unmodified model becomes a `Graph` (paper, Algorithm 1: the recorder's part).
 
-The model runs once under `torch.inference_mode()`, where composite operators (conv2d, linear, batch_norm) stay whole, while
-a dispatch mode writes down every ATen call.  Data dependence follows tensor identity; whatever does not depend on the inputs
-becomes a constant.  It runs a second time on other values of the same shape, because a model whose sequence of operators
-or whose constants change with the values cannot be replayed.
+The model runs once under `torch.inference_mode()`, where composite operators (conv2d, linear, batch_norm) stay whole,
+while a dispatch mode writes down every ATen call.  Data dependence follows tensor identity; whatever does not depend on
+the inputs becomes a constant.  It runs a second time on other values of the same shape, because a model whose sequence
+of operators or whose constants change with the values cannot be replayed.
 """
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
@@ -33,8 +33,8 @@ def record(model: Callable, args: Tuple[Any, ...], kwargs: Optional[Mapping[str,
 
     Args:
         model: a module in eval mode, or any callable; it is neither changed nor traced.
-        args, kwargs: real inputs; every tensor in them becomes an input of the graph (in order, `kwargs` last), everything
-            else is part of the recorded program.  They are copied, never written to.
+        args, kwargs: real inputs; every tensor in them becomes an input of the graph (in order, `kwargs` last),
+            everything else is part of the recorded program.  They are copied, never written to.
 
     Raises:
         RecordingError: the model cannot be replayed as a fixed sequence of allowed operators; the message names the
@@ -96,14 +96,15 @@ def _compare(first: Graph, second: Graph) -> None:
         return
     for a, b in zip(first.nodes, second.nodes):
         if (a.op, a.args, a.outputs) != (b.op, b.args, b.outputs):
-            raise RecordingError("two calls with inputs of the same shape ran different operators: {} ({}) and {} ({}). "
-                                 "The model's control flow depends on the data or is random: {}".format(
-                                     a.op, a.source, b.op, b.source, REMEDY))
+            raise RecordingError(
+                "two calls with inputs of the same shape ran different operators: {} ({}) and {} ({}). The model's "
+                "control flow depends on the data or is random: {}".format(a.op, a.source, b.op, b.source, REMEDY))
     changed = [name for name, spec in first.constants.items() if second.constants.get(name) != spec]
     for node in first.nodes:
         if set(changed).intersection(node.constants):
-            raise RecordingError("{} at {} uses a value that changed between two calls although no operator made it from "
-                                 "the input: it is random, or was computed outside torch (numpy, item): {}".format(
-                                     node.op, node.source, REMEDY))
-    raise RecordingError("two calls with inputs of the same shape gave graphs of {} and {} operators: the model's control "
-                         "flow depends on the data: {}".format(len(first.nodes), len(second.nodes), REMEDY))
+            raise RecordingError(
+                "{} at {} uses a value that changed between two calls although no operator made it from the input: it "
+                "is random, or was computed outside torch (numpy, item): {}".format(node.op, node.source, REMEDY))
+    raise RecordingError(
+        "two calls with inputs of the same shape gave different graphs ({} and {} operators): the model's control flow "
+        "or a shape in it depends on the data: {}".format(len(first.nodes), len(second.nodes), REMEDY))

@@ -1,4 +1,4 @@
-"""The dispatch mode that writes down every ATen call of one run as values: in-place calls and writes through views too."""
+"""The dispatch mode that writes down every ATen call of one run as values, in-place calls and writes to views too."""
 import os
 import sys
 import weakref
@@ -11,9 +11,9 @@ from intra_dp_ros.graph import canonical as names
 from intra_dp_ros.graph.build import Builder, RecordingError
 from intra_dp_ros.graph.canonical import bind, canonical, op_name
 from intra_dp_ros.graph.graph import Const, GraphError
-from intra_dp_ros.graph.registry import ALLOWED
+from intra_dp_ros.graph.registry import ALLOWED, resolve
 from intra_dp_ros.graph.structure import leaves, map_tensors
-from intra_dp_ros.graph.views import Group, Step, View, step_of
+from intra_dp_ros.graph.views import Group, Step, View, step_of, storage_of
 
 REMEDY = "record the model up to there and keep the rest in the application"
 
@@ -89,13 +89,15 @@ class Recorder(TorchDispatchMode):
             return self._identity(out, given["self"])
         if spelled not in ALLOWED:
             return self._decomposed(func, op, args, kwargs)
-        self._add(func, spelled, canonical_args, out)
+        self._add(spelled, canonical_args, out)
         return out
 
     def _check_static(self, op: str, base: str, given: Mapping[str, Any]) -> None:
         masks = [t for t in leaves(given.get("indices", ())) if t.dtype in (torch.bool, torch.uint8)]
-        if base in names.DATA_DEPENDENT or (base == "index" and any(self._depends(t) for t in masks)):
-            raise self._failure(op, "its result's shape (or a Python value) depends on the data of the input: " + REMEDY)
+        if ({base, op} & names.DATA_DEPENDENT or (base == "index" and any(self._depends(t) for t in masks))
+                or (base == "one_hot" and given.get("num_classes", -1) < 0)):
+            raise self._failure(
+                op, "its result's shape (or a Python value) depends on the data of the input: " + REMEDY)
 
     def _independent(self, func: Any, op: str, given: Mapping[str, Any], written: List[str], args: Any,
                      kwargs: Any) -> Any:
@@ -130,7 +132,7 @@ class Recorder(TorchDispatchMode):
                 self.register(made, Group(value, made))
         return out
 
-    def _add(self, func: Any, op: str, args: Mapping[str, Any], out: Any) -> None:
+    def _add(self, op: str, args: Mapping[str, Any], out: Any) -> None:
         """Record one call and its results; views among them keep their tie to what they look at."""
         made = leaves(out)
         values = self.builder.add_node(op, self._encode(op, args), made, self._line())
@@ -139,7 +141,7 @@ class Recorder(TorchDispatchMode):
             if source is None:
                 self.register(tensor, Group(value, tensor))
             else:
-                self._register_view(func, op, args, source, tensor, self._offset(op, args, out, tensor), value)
+                self._register_view(resolve(op), op, args, source, tensor, self._offset(op, args, out, tensor), value)
 
     def _register_view(self, func: Any, op: str, args: Mapping[str, Any], source: torch.Tensor, made: torch.Tensor,
                        offset: int, value: Any) -> None:
@@ -197,8 +199,8 @@ class Recorder(TorchDispatchMode):
         if not all(step.back_op for step in view.chain):
             raise self._failure(op, "writes through a view that cannot be followed: write to a copy (.clone()) instead")
         if group.value is None:  # a constant so far (torch.zeros(...)): its old values count where nothing is written
-            group.value = self.builder.add_constant(group.root.clone())
-            group.root = None
+            group.value = self.builder.add_constant(group.snapshot())
+            group.release()
         parts = self._cut(view)
         new = value
         for step, part in zip(reversed(view.chain), reversed(parts[:-1])):
@@ -257,8 +259,8 @@ class Recorder(TorchDispatchMode):
 
     def _refuse_external(self, op: str, tensor: torch.Tensor) -> None:
         if self._view(tensor).group.is_external:
-            raise self._failure(op, "the model changes {}, which it keeps between calls: a replay cannot do that".format(
-                self.builder.name_of(tensor) or "a tensor"))
+            raise self._failure(op, "the model changes {}, which it keeps between calls: a replay cannot do that"
+                                .format(self.builder.name_of(tensor) or "a tensor"))
 
     def _failure(self, op: str, text: str) -> RecordingError:
         return RecordingError("{} at {}: {}".format(op, self._line() or "the model's result", text))
@@ -280,5 +282,4 @@ class Recorder(TorchDispatchMode):
 
 def _memory(tensor: torch.Tensor) -> Any:
     """Identifies a tensor's memory while it lives."""
-    storage = tensor.untyped_storage() if hasattr(tensor, "untyped_storage") else tensor.storage()
-    return tensor.device, storage.data_ptr()
+    return tensor.device, storage_of(tensor).data_ptr()

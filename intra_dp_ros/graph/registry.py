@@ -1,8 +1,8 @@
 """The allow-list of operators, and the calls of them.
 
-A server runs graphs that it got over the network.  What is not named in `ALLOWED` is never run: operators are looked up by
-this table only, there is no code in a graph, and nothing here evaluates or unpickles anything.  Every operator named here
-is free of side effects and gives outputs whose shapes follow from the shapes of its inputs.
+A server runs graphs that it got over the network.  What is not named in `ALLOWED` is never run: operators are looked up
+by this table only, there is no code in a graph, and nothing here evaluates or unpickles anything.  Every operator named
+here is free of side effects and gives outputs whose shapes follow from the shapes of its inputs.
 
 Names are resolved when they are used, so that one table serves every torch from 1.13 on.
 """
@@ -49,7 +49,8 @@ FAMILIES: Dict[str, Tuple[str, ...]] = {
         "_native_batch_norm_legit_no_training", "native_layer_norm", "native_group_norm",
     ),
     "matmul": ("linear", "addmm", "matmul", "mm", "bmm", "baddbmm", "einsum", "scaled_dot_product_attention", "outer",
-               "bilinear", "dot", "mv", "addcmul", "addcdiv"),
+               "bilinear", "dot", "mv", "addcmul", "addcdiv", "_native_multi_head_attention",
+               "_transformer_encoder_layer_fwd"),
     "activation": (
         "relu", "relu6", "hardtanh", "silu", "sigmoid", "hardswish", "hardsigmoid", "gelu", "leaky_relu", "elu", "selu",
         "celu", "softplus", "mish", "tanh", "prelu", "log_sigmoid", "hardshrink", "softshrink", "threshold", "glu",
@@ -60,7 +61,8 @@ FAMILIES: Dict[str, Tuple[str, ...]] = {
         "exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sqrt", "rsqrt", "square", "abs", "neg", "sign",
         "reciprocal", "floor", "ceil", "round", "round.decimals", "trunc", "frac", "erf", "sin", "cos", "tan", "asin",
         "acos", "atan", "atan2", "sinh", "cosh",
-        "add.Tensor", "add.Scalar", "sub.Tensor", "sub.Scalar", "rsub.Tensor", "rsub.Scalar", "mul.Tensor", "mul.Scalar",
+        "add.Tensor", "add.Scalar", "sub.Tensor", "sub.Scalar", "rsub.Tensor", "rsub.Scalar", "mul.Tensor",
+        "mul.Scalar",
         "div.Tensor", "div.Scalar", "div.Tensor_mode", "div.Scalar_mode", "pow.Tensor_Tensor", "pow.Tensor_Scalar",
         "pow.Scalar", "maximum", "minimum", "fmod.Tensor", "fmod.Scalar", "remainder.Tensor", "remainder.Scalar",
         "floor_divide", "floor_divide.Scalar", "lerp.Scalar", "lerp.Tensor",
@@ -90,7 +92,8 @@ FAMILIES: Dict[str, Tuple[str, ...]] = {
     "shape": (
         "cat", "stack", "split.Tensor", "split.sizes", "split_with_sizes", "chunk", "unbind.int", "slice.Tensor",
         "select.int", "squeeze", "squeeze.dim", "squeeze.dims", "unsqueeze", "reshape", "flatten.using_ints",
-        "unflatten.int", "permute", "transpose.int", "t", "expand", "repeat", "tile", "constant_pad_nd", "pad",
+        "unflatten.int", "permute", "transpose.int", "t", "expand", "repeat", "tile", "rot90", "diff", "constant_pad_nd",
+        "pad",
         "reflection_pad1d", "reflection_pad2d", "reflection_pad3d", "replication_pad1d", "replication_pad2d",
         "replication_pad3d", "roll", "flip", "slice_scatter", "select_scatter", "unfold", "im2col", "col2im", "tril",
         "triu",

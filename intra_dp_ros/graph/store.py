@@ -1,7 +1,7 @@
 """Graphs and weights on disk, both named by the SHA-256 of their content.
 
-Weights are plain little-endian bytes, graphs are JSON: nothing that is read here can run code.  A name is only ever made of
-64 hexadecimal digits, so that no graph or peer can name another file.  Files appear by atomic rename: a reader sees
+Weights are plain little-endian bytes, graphs are JSON: nothing that is read here can run code.  A name is only ever
+made of 64 hexadecimal digits, so that no graph or peer can name another file.  Files appear by atomic rename: a reader sees
 a whole file or none.
 """
 import hashlib
@@ -55,7 +55,7 @@ class Store:
                 continue
             data = tensor_to_bytes(tensor)
             if hashlib.sha256(data).hexdigest() != spec.sha256:
-                raise StoreError("the weight {!r} is not the one the graph was recorded with: record again".format(name))
+                raise StoreError("the weight {!r} is not the one that was recorded: record again".format(name))
             with self._lock:
                 self._make_room(data.nbytes)
                 self._write(self._blob_path(spec.sha256), data)
@@ -136,7 +136,8 @@ class Store:
         path = self._blob_path(sha256)
         part = path + ".part"
         if offset < 0 or total < 0 or offset + len(data) > total:
-            raise StoreError("a chunk of {} bytes at {} does not fit into a blob of {}".format(len(data), offset, total))
+            raise StoreError("a chunk of {} bytes at {} does not fit into a blob of {}".format(
+                len(data), offset, total))
         with self._lock:
             if self._size(sha256) is not None:
                 return total
@@ -168,8 +169,8 @@ class Store:
         with os.scandir(os.path.join(self.folder, "blobs")) as entries:
             used = sum(entry.stat().st_size for entry in entries)
         if used + wanted > self.limit_bytes:
-            raise StoreError("{} has no room for {} bytes more ({} of {} are used): delete it or raise the limit".format(
-                self.folder, wanted, used, self.limit_bytes))
+            raise StoreError("{} has no room for {} bytes more ({} of {} are used): delete it or raise the limit"
+                             .format(self.folder, wanted, used, self.limit_bytes))
 
     @staticmethod
     def _write(path: str, data: bytes) -> None:

@@ -47,8 +47,8 @@ def flatten(value: Any, index_of: Callable[[torch.Tensor], int]) -> Any:
         return {k: flatten(v, index_of) for k, v in value.items()}
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise GraphError("the model returns a {}, which cannot be recorded: return tensors in tuples, lists or dicts".format(
-        type(value).__name__))
+    raise GraphError("the model returns a {}, which cannot be recorded: return tensors in tuples, lists or dicts"
+                     .format(type(value).__name__))
 
 
 def unflatten(structure: Any, flat_outputs: Sequence[Any]) -> Any:

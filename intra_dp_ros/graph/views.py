@@ -1,10 +1,10 @@
 """Views as values: how a view is cut out of its source, and how a changed view is put back into it.
 
-A model may write through a view (``y[:, 0] = x``).  A graph has values only, so the write becomes a new value of the whole
-source (``select_scatter``), and every other view of it is cut out again from that value when it is next read.
+A model may write through a view (``y[:, 0] = x``).  A graph has values only, so the write becomes a new value of the
+whole source (``select_scatter``), and every other view of it is cut out again from that value when it is next read.
 """
 from dataclasses import dataclass
-from typing import Any, Mapping, Optional, Tuple
+from typing import Any, Mapping, Tuple
 
 import torch
 
@@ -66,18 +66,33 @@ def _step(op: str, args: Mapping[str, Any], back_op: str, back_args: Mapping[str
     return Step(op, args, shape, back_op, back_args, source_shape)
 
 
+def storage_of(tensor: torch.Tensor) -> Any:
+    """The memory that a tensor looks at."""
+    return tensor.untyped_storage() if hasattr(tensor, "untyped_storage") else tensor.storage()
+
+
 class Group:
     """Tensors that share one memory: the source and its views."""
 
-    __slots__ = ("value", "version", "shape", "dtype", "root", "is_external")
+    __slots__ = ("value", "version", "dtype", "is_external", "_memory")
 
     def __init__(self, value: Any, root: torch.Tensor, is_external: bool = False) -> None:
         self.value = value  # Ref or Const of the source; None while it does not depend on the input
         self.version = 0  # counts writes
-        self.shape = tuple(root.shape)
         self.dtype = root.dtype
-        self.root: Optional[torch.Tensor] = root if value is None else None
         self.is_external = is_external  # the model keeps it between calls (a parameter, a buffer, an attribute)
+        # torch 1.13 refuses a new inference tensor that somebody else holds already: hold its memory instead
+        self._memory = None if value is not None else (
+            storage_of(root), root.storage_offset(), tuple(root.shape), root.stride(), root.device)
+
+    def snapshot(self) -> torch.Tensor:
+        """A copy of what the source holds now."""
+        storage, offset, shape, stride, device = self._memory
+        return torch.empty(0, dtype=self.dtype, device=device).set_(storage, offset, shape, stride).clone()
+
+    def release(self) -> None:
+        """Let go of the memory: from now on `value` is all that counts."""
+        self._memory = None
 
 
 class View:
