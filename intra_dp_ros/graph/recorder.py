@@ -259,7 +259,8 @@ class Recorder(TorchDispatchMode):
 
     def _refuse_external(self, op: str, tensor: torch.Tensor) -> None:
         if self._view(tensor).group.is_external:
-            raise self._failure(op, "the model changes {}, which it keeps between calls: a replay cannot do that"
+            raise self._failure(op, "the model changes {}, which it keeps between calls: a replay cannot do that "
+                                "(in training mode? call model.eval())"
                                 .format(self.builder.name_of(tensor) or "a tensor"))
 
     def _failure(self, op: str, text: str) -> RecordingError:
@@ -272,7 +273,7 @@ class Recorder(TorchDispatchMode):
         frame, best, rank = sys._getframe(1), "", 3
         while frame is not None and frame.f_code is not self._stop:
             path = frame.f_code.co_filename
-            if not path.startswith(_LIBRARIES[1]):
+            if not path.startswith(_LIBRARIES[1]) and not path.endswith("_python_dispatch.py"):
                 found = 2 if path.startswith(_LIBRARIES[0]) else 1 if vision and path.startswith(vision) else 0
                 if found < rank:
                     best, rank = "{}:{}".format(os.path.basename(path), frame.f_lineno), found

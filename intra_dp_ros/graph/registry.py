@@ -92,8 +92,8 @@ FAMILIES: Dict[str, Tuple[str, ...]] = {
     "shape": (
         "cat", "stack", "split.Tensor", "split.sizes", "split_with_sizes", "chunk", "unbind.int", "slice.Tensor",
         "select.int", "squeeze", "squeeze.dim", "squeeze.dims", "unsqueeze", "reshape", "flatten.using_ints",
-        "unflatten.int", "permute", "transpose.int", "t", "expand", "repeat", "tile", "rot90", "diff", "constant_pad_nd",
-        "pad",
+        "unflatten.int", "permute", "transpose.int", "t", "expand", "repeat", "tile", "rot90", "diff",
+        "constant_pad_nd", "pad",
         "reflection_pad1d", "reflection_pad2d", "reflection_pad3d", "replication_pad1d", "replication_pad2d",
         "replication_pad3d", "roll", "flip", "slice_scatter", "select_scatter", "unfold", "im2col", "col2im", "tril",
         "triu",

@@ -1,8 +1,8 @@
 """Graphs and weights on disk, both named by the SHA-256 of their content.
 
 Weights are plain little-endian bytes, graphs are JSON: nothing that is read here can run code.  A name is only ever
-made of 64 hexadecimal digits, so that no graph or peer can name another file.  Files appear by atomic rename: a reader sees
-a whole file or none.
+made of 64 hexadecimal digits, so that no graph or peer can name another file.  Files appear by atomic rename: a reader
+sees a whole file or none.
 """
 import hashlib
 import os
