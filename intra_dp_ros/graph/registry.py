@@ -45,7 +45,7 @@ FAMILIES: Dict[str, Tuple[str, ...]] = {
         "conv_transpose1d", "conv_transpose2d.input", "conv_transpose3d.input",
     ),
     "norm": (
-        "batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm", "local_response_norm",
+        "batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm",
         "_native_batch_norm_legit_no_training", "native_layer_norm", "native_group_norm",
     ),
     "matmul": ("linear", "addmm", "matmul", "mm", "bmm", "baddbmm", "einsum", "scaled_dot_product_attention", "outer",

@@ -189,8 +189,10 @@ def test_nested_results():
 
 
 def test_keyword_and_scalar_arguments():
-    recording = check_exact(lambda x, scale, gain=None, power=1: (x * scale + gain) ** power, image(), torch.tensor(2.5),
-                            gain=torch.rand(3, 1, 1), power=2)
+    def model(x, scale, gain=None, power=1):
+        return (x * scale + gain) ** power
+
+    recording = check_exact(model, image(), torch.tensor(2.5), gain=torch.rand(3, 1, 1), power=2)
     shapes = [recording.graph.tensors[t].shape for t in recording.graph.inputs]
     assert shapes == [IMAGE, (), (3, 1, 1)]
 
