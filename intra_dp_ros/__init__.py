@@ -1,0 +1,7 @@
+"""Exact split DNN inference between a robot and a server."""
+
+from pkgutil import extend_path
+
+# The generated messages live in another folder (devel space); this makes `intra_dp_ros.msg` importable from the checkout too.
+__path__ = extend_path(__path__, __name__)
+__version__ = '0.1.0'

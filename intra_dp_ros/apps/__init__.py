@@ -1,0 +1,1 @@
+"""Applications: named models, people tracking, semantic scene completion."""

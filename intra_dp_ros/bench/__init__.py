@@ -1,0 +1,1 @@
+"""Testbed, simulator front end and reports."""

@@ -1,0 +1,1 @@
+"""Per operator: its class (local or global) and the interval maps of its inputs."""

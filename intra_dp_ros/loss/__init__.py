@@ -1,0 +1,1 @@
+"""The scheduler (LOSS): measured times, predicted timelines, search and plans by bandwidth."""

@@ -1,0 +1,1 @@
+"""The published systems the scheduler is compared with, one file a system."""

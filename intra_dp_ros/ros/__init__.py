@@ -1,0 +1,1 @@
+"""ROS: parameters, conversions, topics and one file per node."""

@@ -1,0 +1,1 @@
+"""Robot and server at run time, without ROS."""
