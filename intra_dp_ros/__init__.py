@@ -2,6 +2,6 @@
 
 from pkgutil import extend_path
 
-# The generated messages live in another folder (devel space); this makes `intra_dp_ros.msg` importable from the checkout too.
+# The generated messages live in another folder (devel space); with this, `intra_dp_ros.msg` is found from here too.
 __path__ = extend_path(__path__, __name__)
 __version__ = '0.1.0'
