@@ -64,7 +64,7 @@ def newer_than_38(source):
 
 
 def unexplained_floats(text):
-    """Float fields whose comment, or the comment of the field before, has neither a [unit] nor a range nor a quotient."""
+    """Float fields whose comment, or that of the field before, has neither a [unit] nor a range nor a quotient."""
     found, comment = [], ''
     for line in text.splitlines():
         match = re.match(r'\s*([\w/]+(?:\[\d*\])?)\s+(\w+)\s*(=.*?)?(?:#\s*(.*))?$', line)
