@@ -1,0 +1,205 @@
+"""People in images: fit an image to a model's input, decode the model's outputs, draw the result.
+
+numpy and OpenCV only.  Coordinates are pixels of the application's image, x to the right, y down.
+"""
+from dataclasses import dataclass
+from typing import Callable, Dict, List, Sequence, Tuple
+
+import cv2
+import numpy as np
+
+#: The 17 keypoints of COCO in the order of the models' outputs.
+KEYPOINTS: Tuple[str, ...] = (
+    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
+    "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle",
+    "right_ankle",
+)
+#: Bones, as pairs of indices into KEYPOINTS.
+SKELETON: Tuple[Tuple[int, int], ...] = (
+    (0, 1), (0, 2), (1, 3), (2, 4), (5, 6), (5, 7), (7, 9), (6, 8), (8, 10), (5, 11), (6, 12), (11, 12), (11, 13),
+    (13, 15), (12, 14), (14, 16),
+)
+_PERSON_CLASS = 0  # of COCO's 80 classes
+_OVERLAP = 0.6  # intersection over union from which two boxes are the same person
+_DRAWN_KEYPOINT = 0.2  # keypoints below this score are not drawn
+
+
+@dataclass(frozen=True)
+class Letterbox:
+    """How an image was fitted into a model's input: scaled by one factor, centred, the rest black."""
+
+    image_size: Tuple[int, int]  # height, width [pixel] of the application's image
+    model_size: Tuple[int, int]  # height, width [pixel] of the model's input
+    scale_x: float  # model pixels per image pixel; equal to scale_y up to rounding to whole pixels
+    scale_y: float
+    left: int  # [pixel] of the model's input
+    top: int
+
+    def to_image(self, x: np.ndarray, y: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+        """Points in the model's input -> points in the image, clipped to it."""
+        height, width = self.image_size
+        return (np.clip((np.asarray(x) - self.left) / self.scale_x, 0.0, width),
+                np.clip((np.asarray(y) - self.top) / self.scale_y, 0.0, height))
+
+    def to_model(self, x: np.ndarray, y: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+        """Points in the image -> points in the model's input."""
+        return np.asarray(x) * self.scale_x + self.left, np.asarray(y) * self.scale_y + self.top
+
+
+@dataclass(frozen=True)
+class PersonKeypoint:
+    name: str  # one of KEYPOINTS
+    x: float  # [pixel]
+    y: float  # [pixel]
+    score: float  # 0..1
+
+
+@dataclass(frozen=True)
+class PersonDetection:
+    score: float  # 0..1
+    box: Tuple[float, float, float, float]  # x_min, y_min, x_max, y_max [pixel]
+    keypoints: Tuple[PersonKeypoint, ...]  # empty for models that give boxes only
+
+
+def letterbox(image_size: Sequence[int], model_size: Sequence[int]) -> Letterbox:
+    """The fit of an image of `(height, width)` into a model input of `(height, width)`.
+
+    Raises:
+        ValueError: a size is not positive.
+    """
+    height, width = int(image_size[0]), int(image_size[1])
+    model_height, model_width = int(model_size[0]), int(model_size[1])
+    if min(height, width, model_height, model_width) < 1:
+        raise ValueError("sizes must be positive, got image {}x{} and model {}x{}".format(
+            height, width, model_height, model_width))
+    scale = min(model_height / height, model_width / width)
+    new_height, new_width = max(1, int(round(height * scale))), max(1, int(round(width * scale)))
+    return Letterbox((height, width), (model_height, model_width), new_width / width, new_height / height,
+                     (model_width - new_width) // 2, (model_height - new_height) // 2)
+
+
+def preprocess(rgb: np.ndarray, size: Sequence[int]) -> Tuple[np.ndarray, Letterbox]:
+    """Fit an image to the model.
+
+    Args:
+        rgb: uint8 `[H, W, 3]`.
+        size: `(height, width)` of the model's input.
+
+    Returns:
+        uint8 `[1, height, width, 3]` and the way back.
+
+    Raises:
+        TypeError: `rgb` is no uint8 image with three channels.
+    """
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
+        raise TypeError("expected a uint8 RGB image [H, W, 3], got {} {}".format(rgb.dtype, list(rgb.shape)))
+    fit = letterbox(rgb.shape[:2], size)
+    height, width = fit.model_size
+    new_height, new_width = int(round(fit.image_size[0] * fit.scale_y)), int(round(fit.image_size[1] * fit.scale_x))
+    if (new_height, new_width) != rgb.shape[:2]:
+        # Area averaging keeps thin limbs from aliasing when the image shrinks a lot.
+        method = cv2.INTER_AREA if fit.scale_x < 0.5 else cv2.INTER_LINEAR
+        rgb = cv2.resize(rgb, (new_width, new_height), interpolation=method)
+    if (new_height, new_width) == (height, width):
+        return np.ascontiguousarray(rgb)[None], fit
+    out = np.zeros((1, height, width, 3), np.uint8)
+    out[0, fit.top:fit.top + new_height, fit.left:fit.left + new_width] = rgb
+    return out, fit
+
+
+def decode(model_name: str, outputs: Sequence[np.ndarray], fit: Letterbox, threshold: float) -> List[PersonDetection]:
+    """The people in a model's outputs, best first.
+
+    Args:
+        model_name: key of DECODERS (`LoadedModel.decode`).
+        outputs: the model's outputs in its order.
+        fit: from `preprocess`.
+        threshold: least score of a person, 0..1.
+
+    Raises:
+        ValueError: no decoder of this name, or outputs of another shape.
+    """
+    if model_name not in DECODERS:
+        raise ValueError("no people decoder for {!r}; there are: {}".format(model_name, ", ".join(sorted(DECODERS))))
+    people = DECODERS[model_name]([np.asarray(out) for out in outputs], fit, float(threshold))
+    return _without_doubles(sorted(people, key=lambda person: -person.score))
+
+
+def _decode_multipose(outputs: Sequence[np.ndarray], fit: Letterbox, threshold: float) -> List[PersonDetection]:
+    """`[1, N, 56]`: per person 17 x (y, x, score), then y_min, x_min, y_max, x_max, score; coordinates 0..1."""
+    rows = _rows(outputs, 56, "movenet-multipose")
+    height, width = fit.model_size
+    people = []
+    for row in rows[rows[:, 55] >= threshold]:
+        points = row[:51].reshape(17, 3)
+        xs, ys = fit.to_image(points[:, 1] * width, points[:, 0] * height)
+        (x_min, x_max), (y_min, y_max) = fit.to_image(row[[52, 54]] * width, row[[51, 53]] * height)
+        keypoints = tuple(PersonKeypoint(name, float(x), float(y), float(score))
+                          for name, x, y, score in zip(KEYPOINTS, xs, ys, points[:, 2]))
+        people.append(PersonDetection(float(row[55]), (float(x_min), float(y_min), float(x_max), float(y_max)),
+                                      keypoints))
+    return people
+
+
+def _decode_centernet(outputs: Sequence[np.ndarray], fit: Letterbox, threshold: float) -> List[PersonDetection]:
+    """`[1, N, 6]`: x_min, y_min, x_max, y_max [pixel of the model's input], score, class."""
+    rows = _rows(outputs, 6, "centernet")
+    people = []
+    for row in rows[(rows[:, 4] >= threshold) & (np.round(rows[:, 5]) == _PERSON_CLASS)]:
+        (x_min, x_max), (y_min, y_max) = fit.to_image(row[[0, 2]], row[[1, 3]])
+        people.append(PersonDetection(float(row[4]), (float(x_min), float(y_min), float(x_max), float(y_max)), ()))
+    return people
+
+
+def _rows(outputs: Sequence[np.ndarray], columns: int, name: str) -> np.ndarray:
+    if len(outputs) != 1 or outputs[0].ndim != 3 or outputs[0].shape[0] != 1 or outputs[0].shape[2] != columns:
+        raise ValueError("{} gives one output [1, N, {}], got {}".format(
+            name, columns, [list(out.shape) for out in outputs]))
+    return outputs[0][0].astype(np.float64)
+
+
+def _without_doubles(people: Sequence[PersonDetection]) -> List[PersonDetection]:
+    kept: List[PersonDetection] = []
+    for person in people:
+        if all(overlap(person.box, other.box) < _OVERLAP for other in kept):
+            kept.append(person)
+    return kept
+
+
+def overlap(a: Sequence[float], b: Sequence[float]) -> float:
+    """Intersection over union of two boxes, 0..1."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0.0 or height <= 0.0:
+        return 0.0
+    both = width * height
+    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
+
+
+#: Decoder by name.
+DECODERS: Dict[str, Callable[[Sequence[np.ndarray], Letterbox, float], List[PersonDetection]]] = {
+    "movenet-multipose": _decode_multipose,
+    "centernet": _decode_centernet,
+}
+
+
+def draw(rgb: np.ndarray, people: Sequence[PersonDetection]) -> np.ndarray:
+    """A copy of the image (uint8 `[H, W, 3]`) with boxes, skeletons and scores drawn in."""
+    out = np.array(rgb, order="C")
+    for index, person in enumerate(people):
+        color = _COLORS[index % len(_COLORS)]
+        x_min, y_min, x_max, y_max = [int(round(v)) for v in person.box]
+        cv2.rectangle(out, (x_min, y_min), (x_max, y_max), color, 2)
+        cv2.putText(out, "{:.2f}".format(person.score), (x_min, max(12, y_min - 4)), cv2.FONT_HERSHEY_SIMPLEX, 0.45,
+                    color, 1, cv2.LINE_AA)
+        points = [(int(round(k.x)), int(round(k.y))) if k.score >= _DRAWN_KEYPOINT else None for k in person.keypoints]
+        for a, b in SKELETON if points else ():
+            if points[a] and points[b]:
+                cv2.line(out, points[a], points[b], color, 2, cv2.LINE_AA)
+        for point in points:
+            if point:
+                cv2.circle(out, point, 2, (255, 255, 255), -1, cv2.LINE_AA)
+    return out
+
+
+_COLORS = ((255, 80, 80), (80, 200, 80), (90, 140, 255), (255, 200, 60), (220, 90, 220), (60, 210, 210))
