@@ -82,5 +82,5 @@ def _seeded(model: torch.nn.Module, seed: int) -> None:
     with torch.no_grad():
         for parameter in model.parameters():
             fan_in = max(1, parameter[0].numel()) if parameter.dim() > 1 else 1
-            spread = (2.0 / fan_in) ** 0.5 if parameter.dim() > 1 else 0.0
+            spread = (1.0 / fan_in) ** 0.5 if parameter.dim() > 1 else 0.0
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * spread)
