@@ -114,7 +114,7 @@ def _load_zoo(name: str, weights: str, size: Optional[Sequence[int]], seed: int)
                 weights, name, _FETCH))
         module: torch.nn.Module = StandIn(shape, zoo.standin[0], zoo.standin[1], seed)
         kind = RANDOM
-        note = "stand-in network, seed {}: the pretrained model is not in the cache; get it with: {}".format(seed, _FETCH)
+        note = "stand-in network, seed {}: the pretrained model is not in the cache; get it: {}".format(seed, _FETCH)
     else:
         try:
             module = TfjsModel(graph, values, shape, zoo.outputs)
@@ -175,8 +175,8 @@ def _load_module(name: str, rest: str, weights: str, size: Optional[Sequence[int
     try:
         factory = getattr(importlib.import_module(path), attribute)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise ModelError("model {!r}: cannot import {!r} from {!r}: {}. The name is module:PACKAGE.FILE:FACTORY, and the "
-                         "package must be on PYTHONPATH".format(name, attribute, path, error)) from None
+        raise ModelError("model {!r}: cannot import {!r} from {!r}: {}. The name is module:PACKAGE.FILE:FACTORY, and "
+                         "the package must be on PYTHONPATH".format(name, attribute, path, error)) from None
     try:
         made = factory()
     except Exception as error:  # the user's own code

@@ -1,8 +1,8 @@
 """TensorFlow.js graph models as torch modules.
 
 `TfjsModel` evaluates once, when it is built, everything that does not depend on the image (shapes, grids, ranges), and
-keeps the rest as a list of torch calls on NHWC tensors.  `forward` never reads the values of a tensor in Python, so that
-a recorder sees the same calls for every image.
+keeps the rest as a list of torch calls on NHWC tensors.  `forward` never reads the values of a tensor in Python, so
+that a recorder sees the same calls for every image.
 """
 import re
 from dataclasses import dataclass
