@@ -63,7 +63,7 @@ class _Zoo:
     threshold: float
 
 
-#: 480x640 has the aspect of most cameras; at 256x352 the models miss people less than about 80 pixels tall in 768x576.
+#: 480x640 has the aspect of most cameras; at 256x352 it finds less than half of the people it finds here.
 _ZOO: Dict[str, _Zoo] = {
     "movenet-multipose": _Zoo((480, 640), 32, False, None, (6, 56), 0.25),
     # Only the boxes: the two heat maps beside them are 5.5 MB, made to be looked at.
