@@ -199,7 +199,7 @@ class Graph:
             )
         except GraphError:
             raise
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
             raise GraphError("not a recorded graph: {!r}".format(error)) from None
 
 

@@ -78,7 +78,7 @@ def whole(n_in: int, n_out: int) -> IntervalMap:
 
 
 def window(n_in: int, n_out: int, kernel: int, stride: int, padding: int, dilation: int) -> IntervalMap:
-    """Convolution and pooling: ``lo = i*s - p``, ``hi = i*s - p + d*(k-1) + 1``, clipped; what is clipped is padding."""
+    """Convolution and pooling: ``lo = i*s - p``, ``hi = i*s - p + d*(k-1) + 1``; what is clipped is padding."""
     first = np.arange(n_out) * stride - padding
     return _clipped(n_in, first, first + dilation * (kernel - 1) + 1)
 
@@ -95,40 +95,20 @@ def strided(n_in: int, n_out: int, start: int, step: int) -> IntervalMap:
     return _clipped(n_in, rows, rows + 1)
 
 
-def adaptive(n_in: int, n_out: int) -> IntervalMap:
-    """Adaptive pooling: row ``i`` covers ``[floor(i*n_in/n_out), ceil((i+1)*n_in/n_out))``."""
-    rows = np.arange(n_out)
-    return _clipped(n_in, rows * n_in // n_out, -((-(rows + 1) * n_in) // n_out))
+def linear(n_in: int, factor: int) -> IntervalMap:
+    """Linear interpolation to ``factor`` times the rows, half-pixel centres: the two rows next to the coordinate."""
+    # In whole numbers: floor((i + 1/2)/f - 1/2) = floor((2i + 1 - f) / 2f); the coordinate is clamped to 0 first.
+    low = np.maximum(0, (2 * np.arange(n_in * factor) + 1 - factor) // (2 * factor))
+    return _clipped(n_in, low, low + 2)
 
 
-def nearest(n_in: int, n_out: int, scale: float) -> IntervalMap:
-    """Nearest-neighbour interpolation: row ``floor(i * scale)``, scale = input rows per output row (float32 as ATen)."""
-    rows = np.minimum(np.floor(np.arange(n_out, dtype=np.float32) * np.float32(scale)).astype(np.int64), n_in - 1)
-    return _clipped(n_in, rows, rows + 1)
-
-
-def linear(n_in: int, n_out: int, scale: float, align_corners: bool) -> IntervalMap:
-    """Linear interpolation: the two rows next to the source coordinate.
-
-    Args:
-        scale: input rows per output row; ``(n_in-1)/(n_out-1)`` with aligned corners.
-    """
-    rows = np.arange(n_out, dtype=np.float64)
-    at = rows * scale if align_corners else np.maximum((rows + 0.5) * scale - 0.5, 0.0)
-    # ATen computes the coordinate in float32: near an integer it may fall on either side, so one ulp of slack a side.
-    slack = 1e-5 * np.maximum(1.0, at)
-    low = np.floor(at - slack).astype(np.int64)
-    return _clipped(n_in, np.minimum(low, n_in - 1), np.minimum(np.floor(at + slack).astype(np.int64) + 2, n_in))
-
-
-def repeated(n_in: int, factor: int) -> IntervalMap:
-    """Every input row makes ``factor`` output rows (pixel shuffle)."""
-    rows = np.arange(n_in * factor) // factor
+def replicated(n_in: int, before: int, after: int) -> IntervalMap:
+    """Padding that repeats the first row ``before`` times and the last row ``after`` times."""
+    rows = np.clip(np.arange(n_in + before + after) - before, 0, n_in - 1)
     return IntervalMap(n_in, rows, rows + 1)
 
 
-def transposed(n_in: int, n_out: int, kernel: int, stride: int, padding: int, dilation: int) -> IntervalMap:
-    """Transposed convolution: input row ``y`` adds to output rows ``y*s - p + d*t`` for ``t`` in ``[0, k)``."""
-    rows = np.arange(n_out) + padding
-    reach = dilation * (kernel - 1)
-    return _clipped(n_in, -(-(rows - reach) // stride), rows // stride + 1)
+def repeated(n_in: int, factor: int) -> IntervalMap:
+    """Every input row makes ``factor`` output rows (nearest-neighbour interpolation)."""
+    rows = np.arange(n_in * factor) // factor
+    return IntervalMap(n_in, rows, rows + 1)

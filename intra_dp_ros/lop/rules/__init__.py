@@ -1,1 +1,1 @@
-"""Per operator: its class (local or global) and the interval maps of its inputs."""
+"""Per operator: is it local along the split axis, and which input rows do its output rows need."""

@@ -1,0 +1,55 @@
+"""The one table: operator name (without overload) -> rule function.
+
+What is not in it is global: exact, but never cut.  A function returns None when this particular call is global.
+"""
+from typing import Callable, Dict, Optional
+
+from intra_dp_ros.lop.rules import rowwise, spatial
+from intra_dp_ros.lop.rules.rule import Context, Rule
+
+POINTWISE = (
+    "relu relu6 hardtanh silu sigmoid hardswish hardsigmoid gelu leaky_relu elu selu celu softplus mish tanh "
+    "log_sigmoid hardshrink softshrink threshold clamp clamp_min clamp_max exp exp2 expm1 log log1p log2 log10 sqrt "
+    "rsqrt square abs neg sign reciprocal floor ceil round trunc frac erf sin cos tan asin acos atan atan2 sinh cosh "
+    "add sub rsub mul div pow maximum minimum fmod remainder floor_divide lerp eq ne lt le gt ge isnan isinf isfinite "
+    "logical_and logical_or logical_not logical_xor bitwise_and bitwise_or bitwise_xor bitwise_not "
+    "bitwise_left_shift bitwise_right_shift where masked_fill nan_to_num to clone addcmul addcdiv"
+).split()
+
+RULES: Dict[str, Callable[[Context], Optional[Rule]]] = {
+    **{name: rowwise.pointwise for name in POINTWISE},
+    **{"conv{}d".format(n): spatial.convolution for n in (1, 2, 3)},
+    **{"{}_pool{}d".format(kind, n): spatial.pooling for kind in ("max", "avg") for n in (1, 2, 3)},
+    **{"upsample_nearest{}d".format(n): spatial.upsample_nearest for n in (1, 2, 3)},
+    "upsample_linear1d": spatial.upsample_linear,
+    "upsample_bilinear2d": spatial.upsample_linear,
+    "upsample_trilinear3d": spatial.upsample_linear,
+    "constant_pad_nd": spatial.constant_pad,
+    **{"replication_pad{}d".format(n): spatial.replication_pad for n in (1, 2, 3)},
+    **{name: rowwise.along_dim for name in ("softmax", "log_softmax", "_softmax", "_log_softmax", "cumsum", "topk",
+                                            "sort", "argsort", "glu")},
+    "linear": rowwise.linear,
+    "layer_norm": rowwise.layer_norm,
+    "batch_norm": rowwise.batch_norm,
+    "matmul": rowwise.matmul,
+    "mm": rowwise.matmul,
+    "bmm": rowwise.matmul,
+    **{name: rowwise.reduction for name in ("mean", "sum", "prod", "amax", "amin", "max", "min", "argmax", "argmin",
+                                            "any", "all", "logsumexp")},
+    "index_select": rowwise.index_select,
+    "permute": rowwise.permute,
+    "transpose": rowwise.transpose,
+    "t": rowwise.transpose,
+    "reshape": rowwise.reshape,
+    "flatten": rowwise.reshape,
+    "squeeze": rowwise.reshape,
+    "unsqueeze": rowwise.reshape,
+    "slice": rowwise.slicing,
+    "select": rowwise.select,
+    "split": rowwise.split,
+    "split_with_sizes": rowwise.split,
+    "chunk": rowwise.split,
+    "unbind": rowwise.split,
+    "cat": rowwise.concatenate,
+    "stack": rowwise.stack,
+}

@@ -1,0 +1,67 @@
+"""Where the split axis sits in every tensor of a graph, and how every operator is cut along it.
+
+This is the analysis that local operator parallelism rests on (paper section 4.1).  It needs no torch.
+"""
+from collections import Counter
+from typing import Dict, List, Optional, Tuple
+
+from intra_dp_ros.graph.graph import Graph
+from intra_dp_ros.lop.rules.rule import GLOBAL, Context, Rule
+from intra_dp_ros.lop.rules.table import RULES
+
+
+class Tiling:
+    """A graph, cut into rows.
+
+    Args:
+        graph: the recorded model.
+        input_axis: dimension of each graph input that is the split axis; default: the first one after the batch that
+            is not the channels of an image, which are the smaller end of its other dimensions (H for NCHW and NHWC).
+
+    Attributes:
+        axis: tensor -> dimension of the split axis, None where the tensor has no rows.
+        rows: tensor -> rows along it; 1 where it has none.
+        row_bytes: tensor -> bytes of one row.
+        rules: node -> `Rule`.
+    """
+
+    def __init__(self, graph: Graph, input_axis: Optional[Tuple[Optional[int], ...]] = None) -> None:
+        self.graph = graph
+        axes = input_axis or tuple(default_axis(graph.tensors[t].shape) for t in graph.inputs)
+        self.axis: Dict[int, Optional[int]] = dict(zip(graph.inputs, axes))
+        self.rules: List[Rule] = []
+        for node in graph.nodes:
+            rule = self._rule(Context(graph, node, self.axis))
+            self.rules.append(rule)
+            self.axis.update(zip(node.outputs, rule.axes))
+        self.rows = {t: 1 if a is None else graph.tensors[t].shape[a] for t, a in self.axis.items()}
+        self.row_bytes = {t: graph.tensors[t].nbytes // max(1, n) for t, n in self.rows.items()}
+
+    def row_shape(self, tensor: int, start: int, stop: int) -> Tuple[int, ...]:
+        """Shape of rows ``[start, stop)`` of a tensor."""
+        shape, axis = list(self.graph.tensors[tensor].shape), self.axis[tensor]
+        if axis is not None:
+            shape[axis] = stop - start
+        return tuple(shape)
+
+    def global_operators(self) -> Dict[str, int]:
+        """Operators that are not cut, with how often they occur; reported, so that nobody has to guess."""
+        return dict(Counter(n.op for n, r in zip(self.graph.nodes, self.rules) if r.kind == GLOBAL))
+
+    def _rule(self, ctx: Context) -> Rule:
+        function = RULES.get(ctx.node.name)
+        if function is None or all(self.axis[t] is None for t in ctx.node.inputs):
+            return ctx.everything()
+        principal = ctx.arg("self", ctx.arg("input"))
+        if function.__name__ != "pointwise" and principal is not None and not ctx.is_row_wise(principal):
+            return ctx.everything()
+        return function(ctx) or ctx.everything()
+
+
+def default_axis(shape: Tuple[int, ...]) -> Optional[int]:
+    """H of an NCHW or NHWC image (also without batch), None for tensors of fewer than three dimensions."""
+    if len(shape) < 3:
+        return None
+    spatial = shape[-3:]
+    first = len(shape) - 3
+    return first if spatial[2] <= 4 < spatial[0] else first + 1

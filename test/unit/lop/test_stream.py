@@ -1,0 +1,186 @@
+"""Random plans on random graphs, run by both sides' executors, against the unsplit model."""
+import random
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn as nn
+import torch.nn.functional as functional
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from intra_dp_ros.graph.execute import WholeModel
+from intra_dp_ros.graph.record import record
+from intra_dp_ros.lop.plan import DOWN, UP, Plan, PlanError, complete, local_plan, validate
+from intra_dp_ros.lop.stream import Kernels, Program, Stream
+from intra_dp_ros.lop.tiling import Tiling
+
+torch.set_num_threads(1)
+
+
+class RandomNet(nn.Module):
+    """A small DAG with branches and skips, its operators drawn from a seed."""
+
+    def __init__(self, seed):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.choice = random.Random(seed)
+        self.plan = [self.choice.randrange(13) for _ in range(self.choice.randint(2, 7))]
+        self.convs = nn.ModuleList()
+        self.specs = []
+        for _ in self.plan:
+            k, s, d = self.choice.randint(1, 5), self.choice.randint(1, 2), self.choice.randint(1, 2)
+            p = self.choice.randint(0, k)
+            groups = self.choice.choice([1, 2, 4])
+            self.convs.append(nn.Conv2d(4, 4, (k, 3), (s, 1), (p, 1), (d, 1), groups))
+            self.specs.append((k, s, d, p))
+        self.norm = nn.BatchNorm2d(4)
+        self.norm.running_mean.uniform_(-1, 1)
+        self.norm.running_var.uniform_(0.5, 2)
+        self.head = nn.Linear(4, 3)
+        self.tail = self.choice.randrange(4)
+
+    def forward(self, image):
+        x = image.permute(0, 3, 1, 2).float() / 255
+        x = functional.pad(x, (0, 0, 0, 0, 0, 1))  # a fourth channel
+        skips = [x]
+        for kind, conv, (k, s, d, p) in zip(self.plan, self.convs, self.specs):
+            if kind <= 3 and x.shape[2] + 2 * p >= d * (k - 1) + 1:
+                x = functional.relu(conv(x))
+            elif kind == 4 and x.shape[2] >= 3:
+                x = functional.max_pool2d(x, (3, 3), (2, 1), (1, 1), ceil_mode=bool(k % 2))
+            elif kind == 5:
+                x = functional.interpolate(x, scale_factor=2, mode="bilinear")[:, :, :, ::2]
+            elif kind == 6:
+                x = functional.interpolate(x, scale_factor=(2, 1), mode="nearest")
+            elif kind == 7:
+                x = torch.cat([x, x * 2, x.sigmoid()], 1)[:, 1:5]
+            elif kind == 8:
+                x = torch.cat([x, functional.relu(x) + 1], 2)  # along the rows
+            elif kind == 9:
+                x = functional.pad(x, (0, 0, k % 3, p % 3), mode="replicate" if s == 1 else "constant")
+            elif kind == 10:
+                x = x[:, :, k % 2::s]
+            elif kind == 11 and x.shape[2] >= 2:
+                x = functional.avg_pool2d(x, (2, 1), (1, 1)) * x.softmax(1)[:, :, 1:]
+            elif kind == 12:
+                x = self.norm(x) * torch.linspace(0, 1, x.shape[2]).view(1, 1, -1, 1)
+            matching = [y for y in skips if y.shape == x.shape]
+            if matching and s == 2:
+                x = x + matching[-1]
+            skips.append(x)
+        rows = self.head(x.permute(0, 2, 3, 1))
+        if self.tail == 0:
+            return rows
+        if self.tail == 1:
+            return {"rows": rows.argmax(-1), "pooled": x.mean((2, 3))}
+        if self.tail == 2:
+            return rows, (x * functional.adaptive_avg_pool2d(x, 1)).amax(1)
+        return rows.flatten(2), rows.reshape(1, -1, 3).topk(2, 1).values
+
+
+def run_split(tiling, kernels, plan, inputs, order):
+    """Both sides in one thread; messages of either direction are delivered in a random order of directions."""
+    boxes = {UP: [], DOWN: []}
+    robot = Stream(Program.of_robot(kernels, plan), lambda *m: boxes[UP].append(m))
+    server = Stream(Program.of_server(kernels, plan), lambda *m: boxes[DOWN].append(m))
+    for t, x in zip(tiling.graph.inputs, inputs):
+        rows, axis = tiling.rows[t], tiling.axis[t]
+        for transfer in plan.transfers:
+            if transfer.tensor == t:
+                edges = [transfer.start + (transfer.stop - transfer.start) * i // transfer.chunks
+                         for i in range(transfer.chunks + 1)]
+                boxes[UP] += [(t, a, x.narrow(axis, a, b - a)) for a, b in zip(edges, edges[1:])]
+        feeds = [(t, rows * i // plan.robot_chunks, rows * (i + 1) // plan.robot_chunks)
+                 for i in range(plan.robot_chunks)]
+    while feeds or boxes[UP] or boxes[DOWN]:
+        pick = order.choice([k for k, v in (("feed", feeds), (UP, boxes[UP]), (DOWN, boxes[DOWN])) if v])
+        if pick == "feed":
+            t, a, b = feeds.pop(0)
+            if t in robot.program.base:
+                robot.feed(t, a, inputs[0].narrow(tiling.axis[t], a, b - a))
+            robot.advance()
+        else:
+            side = server if pick == UP else robot
+            side.feed(*boxes[pick].pop(order.randrange(len(boxes[pick]))))
+            side.advance()
+    robot.advance()
+    assert robot.is_complete and server.is_complete
+    return [robot.result(t) for t in tiling.graph.outputs]
+
+
+def assert_exact(outputs, reference):
+    for a, b in zip(outputs, reference):
+        assert a.shape == b.shape and a.dtype == b.dtype
+        if b.numel():
+            assert (a.double() - b.double()).abs().max() <= 1e-4 * b.double().abs().max()
+
+
+@settings(deadline=None, max_examples=120)
+@given(seed=st.integers(0, 10 ** 6), data=st.data())
+def test_any_valid_plan_gives_the_whole_models_result(seed, data):
+    net = RandomNet(seed).eval()
+    image = torch.randint(0, 256, (1, data.draw(st.integers(6, 19)), 7, 3), dtype=torch.uint8)
+    recording = record(net, (image,))
+    tiling = Tiling(recording.graph)
+    kernels = Kernels(tiling, recording.weights)
+    order = random.Random(data.draw(st.integers(0, 999)))
+    style = data.draw(st.integers(0, 2))
+    stops = [order.choice([0, r.rows, order.randint(0, r.rows)]) if style else order.randint(0, r.rows)
+             for r in tiling.rules]
+    starts = [s if style == 2 else order.randint(0, s) for s in stops]
+    plan = complete(tiling, "random", stops, starts, up_chunks=order.randint(1, 4), robot_chunks=order.randint(1, 5))
+    plan = Plan.from_json(plan.to_json())
+    validate(tiling, plan)
+    assert_exact(run_split(tiling, kernels, plan, [image], order),
+                 WholeModel(recording.graph, recording.weights)(image))
+
+
+@pytest.fixture(scope="module")
+def small():
+    recording = record(RandomNet(5).eval(), (torch.randint(0, 256, (1, 12, 7, 3), dtype=torch.uint8),))
+    return recording, Tiling(recording.graph)
+
+
+def test_local_plan_sends_nothing(small):
+    plan = local_plan(small[1])
+    assert plan.is_local and not plan.transfers
+
+
+def offload(tiling):
+    rows = [r.rows for r in tiling.rules]
+    return complete(tiling, "offload", rows, rows, up_chunks=3)
+
+
+def test_offload_sends_inputs_up_and_outputs_down(small):
+    _, tiling = small
+    plan = offload(tiling)
+    assert {t.tensor for t in plan.transfers if t.direction == UP} == set(tiling.graph.inputs)
+    assert {t.tensor for t in plan.transfers if t.direction == DOWN} == set(tiling.graph.outputs)
+
+
+def test_broken_plans_are_refused(small):
+    _, tiling = small
+    plan = offload(tiling)
+    up = next(t for t in plan.transfers if t.direction == UP)
+    others = tuple(t for t in plan.transfers if t is not up)
+    broken = {
+        "without all of rows": replace(plan, transfers=others + (replace(up, stop=up.stop - 1),)),
+        "never reach the robot": replace(plan, transfers=(up,)),
+        "does not fit": replace(plan, transfers=plan.transfers + (replace(up, stop=up.stop + 1),)),
+        "does not exist": replace(plan, transfers=plan.transfers + (replace(up, tensor=9999),)),
+        "neither up nor down": replace(plan, transfers=plan.transfers + (replace(up, direction="sideways"),)),
+        "does not compute": replace(plan, transfers=plan.transfers + (replace(up, direction=DOWN),)),
+        "boundaries": replace(plan, server_stop=plan.server_stop[:-1]),
+        "is for graph": replace(plan, graph="0" * 64),
+        "has .* rows, not": replace(plan, server_stop=(10 ** 6,) + plan.server_stop[1:]),
+    }
+    for message, bad in broken.items():
+        with pytest.raises(PlanError, match=message):
+            validate(tiling, bad)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"graph":1}', "[" * 100000])
+def test_texts_that_are_no_plan(text):
+    with pytest.raises(PlanError, match="not a plan"):
+        Plan.from_json(text)
