@@ -59,7 +59,7 @@ class RandomNet(nn.Module):
                 x = torch.cat([x, functional.relu(x) + 1], 2)  # along the rows
             elif kind == 9:
                 x = functional.pad(x, (0, 0, k % 3, p % 3), mode="replicate" if s == 1 else "constant")
-            elif kind == 10:
+            elif kind == 10 and x.shape[2] >= 2:  # no operator takes images of no rows
                 x = x[:, :, k % 2::s]
             elif kind == 11 and x.shape[2] >= 2:
                 x = functional.avg_pool2d(x, (2, 1), (1, 1)) * x.softmax(1)[:, :, 1:]
@@ -113,7 +113,8 @@ def assert_exact(outputs, reference):
     for a, b in zip(outputs, reference):
         assert a.shape == b.shape and a.dtype == b.dtype
         if b.numel():
-            assert (a.double() - b.double()).abs().max() <= 1e-4 * b.double().abs().max()
+            scale = float(b.double().nan_to_num().abs().max())
+            assert torch.allclose(a.double(), b.double(), rtol=0, atol=1e-4 * scale, equal_nan=True)
 
 
 @settings(deadline=None, max_examples=120)

@@ -1,0 +1,145 @@
+"""A shaped link as arithmetic: when has a message left the air, on a link whose bandwidth follows a trace.
+
+No threads, no sleeping, no clock: whoever asks passes the time.  `lane.py` adds the threads.
+"""
+import csv
+import math
+import threading
+from bisect import bisect_left, bisect_right
+from itertools import accumulate
+from typing import Dict, Sequence
+
+#: Messages below this go ahead of queued bulk: acknowledgements and heartbeats travel on connections of their own.
+SMALL_BYTES = 2048
+#: In half duplex bulk takes the air in slices of this length, so that two directions share it fairly.
+SLICE_BYTES = 32 * 1024
+
+DIRECTIONS = ("up", "down")
+
+
+class Trace:
+    """Bandwidth over time: piecewise constant, repeated for ever.
+
+    Args:
+        times: start of each piece [s], from 0, increasing.
+        rates: bandwidth of each piece [byte/s], >= 0.
+        period: length of the whole trace [s]; the last piece holds until then.
+
+    Raises:
+        ValueError: times or rates that are not of this kind.
+    """
+
+    def __init__(self, times: Sequence[float], rates: Sequence[float], period: float) -> None:
+        if not times or len(times) != len(rates):
+            raise ValueError("a trace needs as many times as rates, and at least one; got {} and {}".format(
+                len(times), len(rates)))
+        edges = [*map(float, times), float(period)]
+        if edges[0] != 0 or any(not a < b for a, b in zip(edges, edges[1:])) or not math.isfinite(period):
+            raise ValueError("the times of a trace start at 0 and increase up to its period")
+        if any(not (0 <= r < math.inf) for r in rates):
+            raise ValueError("the rates of a trace are finite and not negative")
+        self.period = float(period)
+        self._edges = edges
+        self._rates = [float(r) for r in rates]
+        pieces = (r * (b - a) for r, a, b in zip(self._rates, edges, edges[1:]))
+        self._carried = [0.0, *accumulate(pieces)]
+
+    @staticmethod
+    def constant(rate: float) -> "Trace":
+        """The same `rate` [byte/s] for ever."""
+        return Trace([0.0], [rate], 1.0)
+
+    @staticmethod
+    def read(path: str, scale: float = 1.0) -> "Trace":
+        """Read a CSV file with the columns ``t_s`` [s] and ``MBps`` [10^6 byte/s]; `scale` multiplies the latter.
+
+        Raises:
+            ValueError: not such a file; the message names it.
+            OSError: it cannot be read.
+        """
+        with open(path, newline="") as file:
+            rows = list(csv.DictReader(file))
+        try:
+            times = [float(row["t_s"]) for row in rows]
+            rates = [float(row["MBps"]) * 1e6 * scale for row in rows]
+            steps = sorted(b - a for a, b in zip(times, times[1:])) or [1.0]
+            return Trace([t - times[0] for t in times], rates, times[-1] - times[0] + steps[len(steps) // 2])
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise ValueError("{} is not a bandwidth trace with the columns t_s, MBps: {!r}".format(
+                path, error)) from None
+
+    def rate(self, t: float) -> float:
+        """Bandwidth at time `t` [byte/s]."""
+        return self._rates[bisect_right(self._edges, t % self.period, 0, len(self._rates)) - 1]
+
+    def carried(self, t: float) -> float:
+        """Bytes the link could carry in [0, t)."""
+        rounds, rest = divmod(t, self.period)
+        i = bisect_right(self._edges, rest, 0, len(self._rates)) - 1
+        return rounds * self._carried[-1] + self._carried[i] + self._rates[i] * (rest - self._edges[i])
+
+    def finish(self, start: float, nbytes: float) -> float:
+        """When `nbytes` sent from `start` on have all left; infinite on a trace without any bandwidth."""
+        if nbytes <= 0:
+            return start
+        total = self._carried[-1]
+        if total == 0:
+            return math.inf
+        rounds, rest = divmod(self.carried(start) + nbytes, total)
+        i = max(bisect_left(self._carried, rest), 1)
+        while self._rates[i - 1] == 0:  # only when rest == 0 falls on a piece without bandwidth
+            i += 1
+        t = self._edges[i - 1] + (rest - self._carried[i - 1]) / self._rates[i - 1]
+        return max(start, rounds * self.period + max(t, 0.0))
+
+
+class TraceShaper:
+    """The air between robot and server.
+
+    Bulk messages are served first come, first served: per direction in full duplex, one queue for both in half
+    duplex, as Wi-Fi has it.  Small messages do not wait for bulk, but what they take is missing to the bulk behind
+    them, so nothing ever exceeds the trace for longer than a small message takes.
+
+    Thread-safe; one lock covers all state.
+
+    Args:
+        trace: the bandwidth.
+        half_duplex: both directions share it.
+        delay: one-way delay added after the air [s].
+        origin: when the trace begins, on the clock that `departure` is asked with [s].
+    """
+
+    def __init__(self, trace: Trace, half_duplex: bool = True, delay: float = 0.0, origin: float = 0.0) -> None:
+        if delay < 0:
+            raise ValueError("the delay is {} s, expected >= 0".format(delay))
+        self.trace = trace
+        self.half_duplex = half_duplex
+        self.delay = delay
+        self.origin = origin
+        self._lock = threading.Lock()
+        self._bulk_free: Dict[str, float] = {}  # air -> when it has served all bulk so far, trace time
+        self._small_free: Dict[str, float] = {}
+
+    def departure(self, now: float, nbytes: int, direction: str) -> float:
+        """When a message of `nbytes` that is ready at `now` has left the air [s]; may be infinite.
+
+        Raises:
+            ValueError: a direction other than "up" and "down".
+        """
+        if direction not in DIRECTIONS:
+            raise ValueError("the direction is {!r}, expected one of {}".format(direction, DIRECTIONS))
+        air = "both" if self.half_duplex else direction
+        start = now - self.origin
+        with self._lock:
+            bulk = max(self._bulk_free.get(air, start), start)
+            if nbytes < SMALL_BYTES:
+                done = self.trace.finish(max(self._small_free.get(air, start), start), nbytes)
+                self._small_free[air] = done
+                self._bulk_free[air] = self.trace.finish(bulk, nbytes)
+            else:
+                done = self._bulk_free[air] = self.trace.finish(bulk, nbytes)
+        return done + self.origin
+
+    def rate(self, now: float) -> float:
+        """True bandwidth at `now` [byte/s], for reports only."""
+        return self.trace.rate(now - self.origin)
