@@ -32,6 +32,9 @@ class Tile:
     codec: str  # name in wire.codec.CODECS
     crc32: int  # of data
     data: bytes  # encoded
+    more: bool = False  # further tiles of the same chunk follow: compute only when the last of them is here
+    sent: float = 0.0  # sender's monotonic clock when it was handed to the link [s]
+    busy: float = 0.0  # sender's compute time on this frame so far [s]
     version: int = PROTOCOL_VERSION
     stamp: Tuple[int, int] = (0, 0)  # of the sensor message: seconds, nanoseconds
     frame_id: str = ""  # of the sensor message
@@ -150,7 +153,7 @@ def serialised_bytes(message: Message) -> int:
     """
     if isinstance(message, Tile):
         return (16 + _text(message.frame_id) + _text(message.robot_id) + _text(message.dtype) + _text(message.codec)
-                + 4 * len(message.shape) + len(message.data) + 62)
+                + 4 * len(message.shape) + len(message.data) + 79)
     if isinstance(message, Ack):
         return _text(message.robot_id) + _text(message.reason) + 37
     if isinstance(message, Heartbeat):
