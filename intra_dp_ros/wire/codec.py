@@ -1,0 +1,254 @@
+"""How the bytes of an array are encoded for the wire: lossless codecs, and decoders that a stranger may be let at.
+
+A decoder is told what array to expect.  It never allocates noticeably more than that array, whatever the bytes say,
+and raises nothing but `CodecError`.  Elements travel in the machines' own byte order, little-endian everywhere the
+package runs.
+"""
+import importlib
+import math
+import struct
+from dataclasses import dataclass
+from functools import lru_cache
+from types import ModuleType
+from typing import Callable, Dict, Sequence, Tuple
+
+import numpy as np
+
+#: Longest array that is encoded or decoded in one go [byte].
+MAX_BYTES = 256 << 20
+
+Shape = Tuple[int, ...]
+
+
+class CodecError(ValueError):
+    """Something that cannot be encoded or decoded; the message says what was found and what was expected."""
+
+
+@dataclass(frozen=True)
+class Codec:
+    """One way to write an array as bytes."""
+
+    encode: Callable[[np.ndarray], bytes]  # of a C-contiguous array
+    decode: Callable[[bytes, np.ndarray], None]  # (data, empty C-contiguous array to be filled); only the array's size
+    longest: Callable[[Shape, int], int]  # (shape, bytes of the array) -> longest encoding there can be [byte]
+    module: str = ""  # Python module that it needs
+    package: str = ""  # where that module comes from
+
+
+def available() -> Tuple[str, ...]:
+    """Names of the codecs that work on this machine."""
+    return tuple(name for name, codec in CODECS.items() if not codec.module or _problem(codec.module) is None)
+
+
+def encode(name: str, array: np.ndarray) -> bytes:
+    """The encoded elements of an array, of any memory layout, in C order.
+
+    Raises:
+        CodecError: no such codec here, or it cannot encode such an array.
+    """
+    codec = _codec(name)
+    _check(array.shape, array.dtype)
+    return codec.encode(np.ascontiguousarray(array).reshape(array.shape))  # older numpy makes 0-d arrays 1-d
+
+
+def decode(name: str, data: bytes, shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
+    """The array that was encoded: writable, C-contiguous and owning its memory.
+
+    Args:
+        shape, dtype: of the array; `data` that is not of exactly this is refused.
+
+    Raises:
+        CodecError: no such codec here, or `data` is not what it would have made of such an array.
+    """
+    codec, shape, dtype = _codec(name), tuple(shape), np.dtype(dtype)
+    nbytes = _check(shape, dtype)
+    longest = codec.longest(shape, nbytes)
+    if len(data) > longest:
+        raise CodecError("{} bytes of {}, expected at most {} for shape {}".format(len(data), name, longest, shape))
+    array = np.empty(shape, dtype)
+    try:
+        codec.decode(data, array)
+    except MemoryError as error:
+        raise CodecError("no memory to decode {}: {}".format(name, error)) from None
+    return array
+
+
+def _codec(name: str) -> Codec:
+    codec = CODECS.get(name)
+    if codec is None:
+        raise CodecError("codec {!r:.40}, expected one of {}".format(name, ", ".join(CODECS)))
+    problem = _problem(codec.module) if codec.module else None
+    if problem is not None:
+        raise CodecError("codec {} needs the Python module {}: install {} ({})".format(
+            name, codec.module, codec.package, problem))
+    return codec
+
+
+def _check(shape: Shape, dtype: np.dtype) -> int:
+    """Bytes of an array that may be coded."""
+    if dtype.kind not in "biuf" or not dtype.isnative:
+        raise CodecError("elements of type {!r}, expected bool, integers or floats in native byte order".format(dtype))
+    if any(n < 0 for n in shape):
+        raise CodecError("shape {}, expected no negative length".format(shape))
+    nbytes = math.prod(shape) * dtype.itemsize
+    if nbytes > MAX_BYTES:
+        raise CodecError("an array of {} bytes, expected at most {}".format(nbytes, MAX_BYTES))
+    return nbytes
+
+
+@lru_cache(maxsize=None)
+def _problem(module: str) -> object:
+    """Why a module cannot be used; None when it can."""
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        return str(error)
+    return None
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(CODECS[name].module)
+
+
+def _octets(array: np.ndarray) -> np.ndarray:
+    """The bytes of a C-contiguous array, shared with it."""
+    return array.reshape(-1).view(np.uint8)
+
+
+# raw
+
+def _decode_raw(data: bytes, array: np.ndarray) -> None:
+    if len(data) != array.nbytes:
+        raise CodecError("{} raw bytes, expected {}".format(len(data), array.nbytes))
+    if array.nbytes:  # older numpy makes no array of an empty buffer
+        _octets(array)[:] = np.frombuffer(data, np.uint8)
+
+
+# png: OpenCV is shown nothing but the header of the very image that is expected, and pixels
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_LONGEST_SIDE = 1000000  # libpng reads no longer ones
+_PNG_LEVEL = 1  # higher levels cost several times the time for a few percent
+
+
+def _image_shape(shape: Shape) -> Shape:
+    """(height, width) or (height, width, 3) of the picture that holds an array.
+
+    A single image in a batch is seen without the batch.  Then HxW and HxWx3 are pictures as they are; channels first
+    (CxHxW) they are put below one another in grey.
+    """
+    inner = shape[1:] if len(shape) == 4 and shape[0] == 1 else shape
+    if len(inner) == 3 and inner[2] != 3:
+        inner = inner[:2] if inner[2] == 1 else (inner[0] * inner[1], inner[2])
+    if len(inner) not in (2, 3) or not all(1 <= n <= _PNG_LONGEST_SIDE for n in inner):
+        raise CodecError("png cannot hold shape {}, expected HxW, HxWx3, CxHxW or a batch of one of these, with 1 to "
+                         "{} pixels a side; use raw or lz4".format(shape, _PNG_LONGEST_SIDE))
+    return inner
+
+
+def _check_image(array: np.ndarray) -> Shape:
+    if array.dtype != np.uint8:
+        raise CodecError("png cannot hold {}, expected uint8; use raw or lz4".format(array.dtype))
+    return _image_shape(array.shape)
+
+
+def _encode_png(array: np.ndarray) -> bytes:
+    shape = _check_image(array)
+    cv2 = _module("png")
+    try:
+        done, data = cv2.imencode(".png", array.reshape(shape), [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL])
+    except cv2.error as error:
+        raise CodecError("OpenCV cannot encode shape {}: {}".format(shape, error)) from None
+    if not done:
+        raise CodecError("OpenCV cannot encode shape {} as png".format(shape))
+    return data.tobytes()
+
+
+def _decode_png(data: bytes, array: np.ndarray) -> None:
+    shape = _check_image(array)
+    _check_png(bytes(data), shape)
+    cv2 = _module("png")
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise CodecError("OpenCV cannot decode a png: {}".format(error)) from None
+    if image is None or image.shape != shape or image.dtype != np.uint8:
+        raise CodecError("OpenCV decoded a png to {}, expected shape {}".format(
+            "nothing" if image is None else image.shape, shape))
+    array.reshape(shape)[...] = image
+
+
+def _check_png(data: bytes, shape: Shape) -> None:
+    """Refuse everything but this header, pixels and the end; ancillary chunks can unfold to anything."""
+    if data[:8] != _PNG_SIGNATURE:
+        raise CodecError("bytes that begin with {!r}, expected the signature of a png".format(data[:8]))
+    expected = struct.pack(">II5B", shape[1], shape[0], 8, 2 if len(shape) == 3 else 0, 0, 0, 0)
+    at, kind = 8, b""
+    while kind != b"IEND":
+        length, kind = struct.unpack_from(">I4s", data, at) if at + 8 <= len(data) else (0, b"")
+        if kind != (b"IHDR" if at == 8 else kind) or kind not in (b"IHDR", b"IDAT", b"IEND"):
+            raise CodecError("a png with the chunk {!r} at byte {}, expected IHDR, IDAT and IEND".format(kind, at))
+        found = data[at + 8:at + 8 + length] if kind == b"IHDR" else expected
+        if found != expected:
+            raise CodecError("a png with the header (width, height, depth, colour, ...) {}, expected {}".format(
+                _ihdr(found), _ihdr(expected)))
+        at += 12 + length
+    if at != len(data):
+        raise CodecError("a png of {} bytes, expected {} from its chunks".format(len(data), at))
+
+
+def _ihdr(header: bytes) -> Tuple[object, ...]:
+    return struct.unpack(">II5B", header) if len(header) == 13 else (header[:16],)
+
+
+def _longest_png(shape: Shape, nbytes: int) -> int:
+    # A filter byte a row; deflate's stored blocks and the chunks of 8 kB add less than 1 %.
+    filtered = nbytes + (nbytes if len(shape) < 2 else nbytes // max(1, _image_shape(shape)[1]))
+    return filtered + filtered // 64 + 1024
+
+
+# lz4: roslz4 copies a block into its buffer without looking at its length, so its frames are taken apart here
+
+_LZ4_HEADER = b"\x04\x22\x4d\x18\x64\x60\x85"  # independent blocks of up to 1 MiB and a checksum, all roslz4 writes
+_LZ4_BLOCK = 1 << 20
+
+
+def _encode_lz4(array: np.ndarray) -> bytes:
+    return _module("lz4").compress(_octets(array))
+
+
+def _decode_lz4(data: bytes, array: np.ndarray) -> None:
+    data = bytes(data)
+    if data[:7] != _LZ4_HEADER:
+        raise CodecError("bytes that begin with {!r}, expected roslz4's header {!r}".format(data[:7], _LZ4_HEADER))
+    decompressor = _module("lz4").LZ4Decompressor()
+    octets, filled, at = _octets(array), 0, 7
+    try:
+        decompressor.decompress(data[:7])
+        while filled < len(octets):
+            word, = struct.unpack_from("<I", data, at) if at + 4 <= len(data) else (0,)
+            length = word & 0x7fffffff
+            if not 0 < length <= min(_LZ4_BLOCK, len(data) - at - 4):
+                raise CodecError("an lz4 block of {} bytes at byte {} of {}, expected 1 to {}".format(
+                    length, at, len(data), _LZ4_BLOCK))
+            block = decompressor.decompress(data[at:at + 4 + length])
+            expected = min(_LZ4_BLOCK, len(octets) - filled)
+            if len(block) != expected:
+                raise CodecError("an lz4 block of {} bytes decoded, expected {}".format(len(block), expected))
+            octets[filled:filled + expected] = np.frombuffer(block, np.uint8)
+            filled += expected
+            at += 4 + length
+        if len(data) != at + 8 or data[at:at + 4] != bytes(4):
+            raise CodecError("an lz4 frame with {} bytes after its blocks, expected an end mark of 4 and a checksum of "
+                             "4".format(len(data) - at))
+        decompressor.decompress(data[at:])
+    except (OSError, RuntimeError) as error:
+        raise CodecError("broken lz4 data: {}".format(error)) from None
+
+
+CODECS: Dict[str, Codec] = {
+    "raw": Codec(lambda array: array.tobytes(), _decode_raw, lambda shape, nbytes: nbytes),
+    "png": Codec(_encode_png, _decode_png, _longest_png, "cv2", "python3-opencv"),
+    "lz4": Codec(_encode_lz4, _decode_lz4, lambda shape, nbytes: nbytes + 4 * (nbytes // _LZ4_BLOCK + 1) + 15,
+                 "roslz4", "python3-roslz4"),
+}
