@@ -12,6 +12,7 @@ from intra_dp_ros.graph.record import Recording, record
 from intra_dp_ros.lop.plan import local_plan
 from intra_dp_ros.lop.stream import Kernels, Program, Stream
 from intra_dp_ros.lop.tiling import Tiling
+from intra_dp_ros.runtime.exactness import relative_error
 
 WHOLE = 0  # stands for the unsplit model in the table of times
 
@@ -27,12 +28,6 @@ def run_in_chunks(program: Program, image: torch.Tensor, chunks: int) -> Tuple[t
         stream.feed(source, start, image.narrow(axis, start, stop - start))
         stream.advance()
     return tuple(stream.result(t) for t in tiling.graph.outputs)
-
-
-def relative_error(outputs: Tuple[torch.Tensor, ...], reference: Tuple[torch.Tensor, ...]) -> float:
-    """``max |a - b| / max |b|`` over all outputs."""
-    return max(float((a.double() - b.double()).abs().max() / b.double().abs().max().clamp_min(1e-30))
-               for a, b in zip(outputs, reference))
 
 
 def measure(recording: Recording, image: torch.Tensor, chunk_counts: Tuple[int, ...], runs: int

@@ -51,6 +51,20 @@ class Plan:
         """Whether the server has no part in it."""
         return not self.transfers
 
+    def in_words(self, tiling: Tiling) -> str:
+        """One line for people: how much the robot computes, what travels."""
+        if self.is_local:
+            return "local"
+        rows = sum(rule.rows for rule in tiling.rules)
+        own = sum(rule.rows - start for rule, start in zip(tiling.rules, self.robot_start))
+        raw = [t for t in self.transfers if t.direction == UP and t.tensor in tiling.graph.inputs]
+        cuts = [t for t in self.transfers if t.direction == UP and t.tensor not in tiling.graph.inputs]
+        parts = ["robot {:.0f} % of rows".format(100.0 * own / max(1, rows))]
+        parts += ["input rows {}-{} in {}".format(t.start, t.stop, t.chunks) for t in raw]
+        parts += ["cut at tensor {} rows {}-{}".format(t.tensor, t.start, t.stop) for t in cuts[:2]]
+        parts += ["{} more cuts".format(len(cuts) - 2)] if len(cuts) > 2 else []
+        return "; ".join(parts)
+
     def to_json(self) -> str:
         """Canonical JSON."""
         return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
@@ -175,8 +189,12 @@ def validate(tiling: Tiling, plan: Plan) -> None:
     for t in tiling.rows:
         server[t] |= made_by[DOWN][t]
         robot[t] |= made_by[UP][t]
+    sent = set()
     for transfer in plan.transfers:
         _check_transfer(tiling, transfer, made_by)
+        if (transfer.tensor, transfer.direction) in sent:
+            raise PlanError("tensor {} is sent {} twice".format(transfer.tensor, transfer.direction))
+        sent.add((transfer.tensor, transfer.direction))
         held[transfer.direction][transfer.tensor][transfer.start:transfer.stop] = True
     for v, (node, rule) in enumerate(zip(graph.nodes, tiling.rules)):
         for side, rows, first, last in (("server", server, 0, plan.server_stop[v]),

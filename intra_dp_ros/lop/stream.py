@@ -168,6 +168,11 @@ class Stream:
         return all(at >= s.last for at, s in zip(self._at, self.program.steps)) and all(
             self._buffers[t].frontier >= self.program.tiling.rows[t] for t in self.program.keep)
 
+    @property
+    def has_work(self) -> bool:
+        """Whether rows are left that this side has to compute."""
+        return any(at < s.last for at, s in zip(self._at, self.program.steps))
+
     def _compute(self, index: int, step: _Step, start: int, stop: int) -> None:
         tiles = {}
         for t, rows in step.inputs:

@@ -1,5 +1,6 @@
 """Times of a graph's operators on this machine, on the tiles that the line-buffer executor really gives them."""
 import time
+from dataclasses import replace
 from statistics import median
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
@@ -23,15 +24,15 @@ class _TimedKernels:
 
     def _timed(self, node: int, run: Callable[..., Tuple[torch.Tensor, ...]]) -> Callable[..., Tuple]:
         def call(tiles, start, stop):
-            self._wait()
+            self.wait()
             began = time.perf_counter()
             outputs = run(tiles, start, stop)
-            self._wait()
+            self.wait()
             self.times[node].setdefault(stop - start, []).append((time.perf_counter() - began) * 1e3)
             return outputs
         return call
 
-    def _wait(self) -> None:
+    def wait(self) -> None:
         if self.device.type == "cuda":  # calls return before the GPU has done them
             torch.cuda.synchronize(self.device)
 
@@ -40,7 +41,8 @@ def measure(kernels: Kernels, inputs: Sequence[torch.Tensor], device_name: Optio
             progress: Callable[[int, int], None] = lambda done, total: None) -> Profile:
     """Time every operator with the inputs fed in 1 and in 4 chunks; one warm-up, then medians of `runs`.
 
-    Only the calls are timed, not the joining of row buffers between them.
+    Whole frames are timed as well, and the operators' times are stretched to sum up to theirs: what lies between the
+    calls (joining row buffers, bookkeeping) is spread over the operators.
 
     Args:
         inputs: one frame, as the graph's inputs.
@@ -56,19 +58,31 @@ def measure(kernels: Kernels, inputs: Sequence[torch.Tensor], device_name: Optio
     if [tuple(x.shape) for x in inputs] != [tuple(tiling.graph.tensors[t].shape) for t in tiling.graph.inputs]:
         raise ValueError("measure: the inputs do not have the shapes that the graph was recorded with")
     timed = _TimedKernels(kernels)
-    program = Program.of_robot(timed, local_plan(tiling))
+    plan = local_plan(tiling)
+    program, plain = Program.of_robot(timed, plan), Program.of_robot(kernels, plan)
     placed = [x.to(kernels.device) for x in inputs]
-    done, total = 0, (runs + 1) * len(CHUNKS)
+    frames: List[float] = []  # [ms]
+    done, total = 0, (runs + 1) * (len(CHUNKS) + 1)
     for run in range(runs + 1):
         for chunks in CHUNKS:
             _frame(program, placed, chunks)
             done += 1
             progress(done, total)
+        began = time.perf_counter()
+        _frame(plain, placed, 1)
+        timed.wait()
+        frames.append((time.perf_counter() - began) * 1e3)
+        done += 1
+        progress(done, total)
         if run == 0:  # warm-up
             for times in timed.times:
                 times.clear()
-    return fit(tiling.graph.hash, device_name or str(kernels.device),
-               [{rows: median(t) for rows, t in times.items()} for times in timed.times])
+    profile = fit(tiling.graph.hash, device_name or str(kernels.device),
+                  [{rows: median(t) for rows, t in times.items()} for times in timed.times])
+    calls = sum(a + b * rule.rows for a, b, rule in zip(profile.a_ms, profile.b_ms, tiling.rules))
+    stretch = median(frames[1:]) / calls if calls > 0 else 1.0
+    return replace(profile, a_ms=tuple(a * stretch for a in profile.a_ms),
+                   b_ms=tuple(b * stretch for b in profile.b_ms))
 
 
 def _frame(program: Program, inputs: Sequence[torch.Tensor], chunks: int) -> None:

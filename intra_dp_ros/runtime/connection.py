@@ -1,0 +1,213 @@
+"""The robot's connection to a server: opens a session, uploads what is missing, keeps it alive, opens it again.
+
+Threading: one thread talks to the server's services (which may block) and sends heartbeats and plans; link threads call
+`on_message`; anyone may read the properties.  `_lock` covers the session, the plans and what the server confirmed.
+"""
+import logging
+import threading
+import time
+from typing import Any, Callable, Dict, FrozenSet, List, Optional, Sequence
+
+from intra_dp_ros.graph.constants import tensor_to_bytes
+from intra_dp_ros.lop.plan import Plan
+from intra_dp_ros.loss.profile import Profile
+from intra_dp_ros.runtime.engine import Engine, Progress, no_progress
+from intra_dp_ros.runtime.pulse import IDLE_PERIOD_S, Pulse
+from intra_dp_ros.wire.link import Control, ControlError, Link
+from intra_dp_ros.wire.messages import BlobRequest, Heartbeat, OpenReply, OpenRequest, PlanMessage
+from intra_dp_ros.wire.session import Gate, SessionError
+from intra_dp_ros.wire.tile import probe_tile
+
+_LOG = logging.getLogger(__name__)
+
+LOCAL, CONNECTING, SPLIT = "LOCAL", "CONNECTING", "SPLIT"  # states
+
+_LOST_S = 0.5  # without a sign of life: frames are computed locally
+_REOPEN_S = 1.0  # without a sign of life: the session is opened anew
+_GRACE_S = 2.0  # for the first sign of life of a new session
+_POLL_S = 0.5  # between questions whether the server is ready
+_RESEND_S = 1.0  # between plans that the server has not confirmed
+_PIECE_BYTES = 1 << 20  # of a weight, per request
+_PROBE_BYTES, _PROBES = 8 * 1024, 4  # a train small enough not to disturb, long enough to be timed
+_REFUSED_S = 5.0  # before asking again after a refusal
+
+
+class Connection:
+    """One robot's session.
+
+    Args:
+        robot_id: unique among the robots of a server.
+        engine: of the graph the server is to run.
+        weights: constant -> tensor.
+        link, control: the robot's ends; the link is closed by its owner.
+        needs_probe: whether the bandwidth is unknown and nobody measures it.
+        progress: called with (what, done, of) during the upload.
+    """
+
+    def __init__(self, robot_id: str, engine: Engine, weights: Dict[str, Any], link: Link, control: Control,
+                 needs_probe: Callable[[], bool], progress: Progress = no_progress) -> None:
+        self.robot_id = robot_id
+        self.pulse = Pulse()
+        self.problem = "no server has answered yet"  # why frames are not split; empty when they can be
+        self.server_profile: Optional[Profile] = None
+        self.wanted = threading.Event()  # cleared: stay alone
+        self.wanted.set()
+        self._engine = engine
+        self._weights = {engine.graph.constants[name].sha256: tensor for name, tensor in weights.items()}
+        self._link = link
+        self._control = control
+        self._needs_probe = needs_probe
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._session = 0
+        self._gate: Optional[Gate] = None
+        self._opened = 0.0  # monotonic [s]
+        self._plans: List[Plan] = []
+        self._sent: Dict[int, float] = {}  # epoch -> when
+        self._confirmed: FrozenSet[int] = frozenset()
+        self._probes = 0
+        self._next_probe = 0.0
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="connection", daemon=True)
+
+    def start(self) -> None:
+        """Begin connecting."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop; returns at once even while a service call hangs."""
+        self._closed.set()
+
+    @property
+    def session(self) -> int:
+        """Nonce of the session; 0: none."""
+        return self._session
+
+    @property
+    def confirmed(self) -> FrozenSet[int]:
+        """Epochs of the plans that the server holds and has validated."""
+        return self._confirmed
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether a session is open and the server was heard of late."""
+        return self._session != 0 and time.monotonic() - self.pulse.heard < _LOST_S
+
+    @property
+    def state(self) -> str:
+        """LOCAL, CONNECTING or SPLIT."""
+        if not self.wanted.is_set():
+            return LOCAL
+        return SPLIT if self.is_alive and self._confirmed else CONNECTING
+
+    def offer(self, plans: Sequence[Plan]) -> None:
+        """The plans that the server is to hold, from now on and in every new session."""
+        with self._lock:
+            self._plans = list(plans)
+            self._sent.clear()
+
+    def send(self, message: Any) -> None:
+        """Send to the server; never blocks."""
+        self._link.send(message)
+
+    def check(self, message: Any) -> None:
+        """Raises SessionError when a message does not belong to the session."""
+        gate = self._gate
+        if gate is None:
+            raise SessionError("there is no session yet")
+        gate.check(message)
+
+    def on_heartbeat(self, beat: Heartbeat) -> Optional[float]:
+        """A checked heartbeat; the round trip it closes [s], if any."""
+        with self._lock:
+            self._confirmed = frozenset(beat.epochs)
+        return self.pulse.received(beat)
+
+    def _run(self) -> None:
+        while not self._closed.wait(IDLE_PERIOD_S):
+            if not self.wanted.is_set():
+                continue
+            try:
+                now = time.monotonic()
+                silent = now - max(self.pulse.heard, self._opened + _GRACE_S - _REOPEN_S)
+                if self._session == 0 or silent > _REOPEN_S:
+                    self._open()
+                self._keep(time.monotonic())
+            except ControlError as error:
+                self._say(str(error))
+            except Exception:  # this thread must not die: without it the robot never splits again
+                _LOG.exception("the connection failed; it is tried again")
+
+    def _keep(self, now: float) -> None:
+        """Heartbeat, plans that are not confirmed, probes."""
+        if self._session == 0:
+            return
+        self._link.send(self.pulse.beat(self.robot_id, self._session))
+        with self._lock:
+            due = [p for p in self._plans
+                   if p.epoch not in self._confirmed and now - self._sent.get(p.epoch, 0.0) > _RESEND_S]
+            self._sent.update({p.epoch: now for p in due})
+        for plan in due:
+            self._link.send(PlanMessage(self.robot_id, self._session, plan.epoch, plan.graph, plan.to_json()))
+        if self.is_alive:
+            self.problem = "" if self._confirmed else "the server has no plan yet"
+            if now >= self._next_probe and self._needs_probe():
+                self._next_probe = now + 1.0
+                for _ in range(_PROBES):
+                    self._link.send(probe_tile(self.robot_id, self._probes, _PROBE_BYTES))
+                    self._probes += 1
+        else:
+            self._say("the server is silent")
+
+    def _open(self) -> None:
+        """One attempt to open a session; what it needs is uploaded.
+
+        Raises:
+            ControlError: the server does not answer.
+        """
+        reply = self._ask()
+        if reply.accepted and reply.need_graph:
+            reply = self._ask(self._engine.graph.to_json(with_source=False))
+        if reply.accepted and reply.missing:
+            self._upload(reply.missing)
+            reply = self._ask()
+        if not reply.accepted:
+            self._session = 0
+            self._say("the server refuses: {}".format(reply.reason))
+            self._closed.wait(_REFUSED_S)
+        elif reply.session == 0:
+            self._say("the server is making the graph ready")
+            self._closed.wait(_POLL_S)
+        else:
+            profile = Profile.from_json(reply.profile_json)
+            with self._lock:
+                self._gate = Gate(self.robot_id, reply.session)
+                self._confirmed = frozenset()
+                self._sent.clear()
+                self._session, self._opened = reply.session, time.monotonic()
+            self.server_profile = profile
+            _LOG.info("session with the server is open")
+
+    def _ask(self, graph_json: str = "") -> OpenReply:
+        return self._control.open(OpenRequest(self.robot_id, self._engine.graph.hash, graph_json))
+
+    def _upload(self, missing: Sequence[str]) -> None:
+        blobs = [tensor_to_bytes(self._weights[name]) for name in missing if name in self._weights]
+        names = [name for name in missing if name in self._weights]
+        total, done = sum(len(blob) for blob in blobs), 0
+        for name, blob in zip(names, blobs):
+            sent = -1
+            while sent < len(blob) and not self._closed.is_set():  # at least once: a weight may be empty
+                sent = max(0, sent)
+                reply = self._control.put(BlobRequest(
+                    self.robot_id, name, sent, len(blob), bytes(blob[sent:sent + _PIECE_BYTES])))
+                if not reply.accepted:
+                    raise ControlError("the server does not take a weight: {}".format(reply.reason))
+                done += max(0, reply.received - sent)
+                sent = reply.received
+                self._progress("uploading weights [byte]", done, total)
+
+    def _say(self, problem: str) -> None:
+        if problem != self.problem:
+            _LOG.warning("frames are computed on the robot: %s", problem)
+            self.problem = problem

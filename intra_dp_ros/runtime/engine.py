@@ -1,0 +1,100 @@
+"""A graph ready to run on one device: what robot and server both build once and share between frames."""
+import os
+import threading
+from typing import Any, Callable, List, Mapping, Optional, Tuple
+
+import torch
+
+from intra_dp_ros.graph.execute import WholeModel
+from intra_dp_ros.graph.graph import Graph, GraphError
+from intra_dp_ros.graph.registry import TORCH_DTYPE
+from intra_dp_ros.lop.stream import Kernels
+from intra_dp_ros.lop.tiling import Tiling
+from intra_dp_ros.loss import profile as profiles
+from intra_dp_ros.loss.profile import Profile
+from intra_dp_ros.runtime.measure import measure
+
+Progress = Callable[[str, int, int], None]  # what, done, of
+
+
+def no_progress(what: str, done: int, total: int) -> None:
+    """For callers who do not want to know."""
+
+
+class Engine:
+    """Tiling, kernels and the measured profile of a graph.
+
+    Args:
+        graph: recorded, or received and checked.
+        weights: constant -> value.
+        device: of torch: "cpu", "cuda:0".
+
+    Raises:
+        GraphError: an operator that is not installed, a missing weight, or a device that is not there.
+    """
+
+    def __init__(self, graph: Graph, weights: Mapping[str, torch.Tensor], device: str = "cpu") -> None:
+        if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+            raise GraphError("device {!r} is not available: torch {} sees no CUDA; use device cpu".format(
+                device, torch.__version__))
+        self.graph = graph
+        self.device = device
+        self.tiling = Tiling(graph)
+        self.kernels = Kernels(self.tiling, weights, device)
+        self.profile: Optional[Profile] = None
+        self._weights = weights
+        self._whole: Optional[WholeModel] = None
+        self._lock = threading.Lock()
+
+    def whole(self, inputs: Tuple[torch.Tensor, ...]) -> Tuple[torch.Tensor, ...]:
+        """The unsplit model's outputs: what every split result is compared with."""
+        with self._lock:
+            if self._whole is None:
+                self._whole = WholeModel(self.graph, self._weights, self.device)
+        return self._whole(*inputs)
+
+    def measure(self, folder: str, progress: Progress = no_progress) -> Profile:
+        """The profile of this graph on this machine: from `folder`, or measured now and kept there."""
+        name = device_name(self.device)
+        try:
+            self.profile = profiles.load(folder, self.graph.hash, name)
+        except ValueError:
+            os.unlink(profiles.cache_path(folder, self.graph.hash, name))  # of an older version, or damaged
+        if self.profile is None:
+            self.profile = measure(self.kernels, self.sample_inputs(), name,
+                                   progress=lambda done, total: progress("measuring operators", done, total))
+            profiles.save(folder, self.profile)
+        return self.profile
+
+    def sample_inputs(self) -> List[torch.Tensor]:
+        """Random inputs of the right kind, the same every time."""
+        random = torch.Generator().manual_seed(0)
+        return [_sample(self.graph.tensors[t].shape, TORCH_DTYPE[self.graph.tensors[t].dtype], random)
+                for t in self.graph.inputs]
+
+
+def _sample(shape: Tuple[int, ...], dtype: torch.dtype, random: torch.Generator) -> torch.Tensor:
+    if dtype.is_floating_point:
+        return torch.rand(shape, generator=random).to(dtype)
+    return torch.randint(0, 256 if dtype == torch.uint8 else 2, shape, generator=random).to(dtype)
+
+
+def device_name(device: str) -> str:
+    """Name of a device in profiles: kind, model, threads, torch version; times of one do not hold for another."""
+    kind: Any = torch.device(device)
+    if kind.type == "cuda":
+        what = "{}-{}".format(str(kind).replace(":", ""), torch.cuda.get_device_name(kind))
+    else:
+        what = "cpu{}-{}".format(torch.get_num_threads(), _cpu_model())
+    return "{}-torch{}".format(what, torch.__version__.split("+")[0])
+
+
+def _cpu_model() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            for line in file:
+                if line.lower().startswith(("model name", "hardware")):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return os.uname().machine

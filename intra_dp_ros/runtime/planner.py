@@ -1,0 +1,120 @@
+"""Plans for every strategy asked for, made in the background: the frame thread only looks them up.
+
+Threading: one thread searches; `table` and `plans` may be read by anyone: the dictionary they read is replaced, never
+changed.
+"""
+import logging
+import threading
+from typing import Callable, Dict, List, Optional
+
+from intra_dp_ros.lop.plan import Plan
+from intra_dp_ros.loss import table as tables
+from intra_dp_ros.loss.link_model import LinkModel
+from intra_dp_ros.loss.profile import Profile
+from intra_dp_ros.loss.table import PlanTable
+from intra_dp_ros.loss.timeline import Timeline
+from intra_dp_ros.runtime.engine import Engine, Progress, no_progress
+
+_LOG = logging.getLogger(__name__)
+
+
+class Planner:
+    """Plan tables of one graph.
+
+    Args:
+        engine: with its profile measured.
+        slowdown: of the emulated robot.
+        link: what the link is like; its bandwidths are replaced by those of the ladder.
+        folder: where tables are kept.
+        ready: called with all plans whenever there are new ones.
+        progress: called with (what, done, of).
+    """
+
+    def __init__(self, engine: Engine, slowdown: float, link: LinkModel, folder: str,
+                 ready: Callable[[List[Plan]], None], progress: Progress = no_progress) -> None:
+        self._engine = engine
+        self._robot = engine.profile.scaled(slowdown)
+        self._link = link
+        self._folder = folder
+        self._ready = ready
+        self._progress = progress
+        self._change = threading.Condition()
+        self._server: Optional[Profile] = None
+        self._wanted: List[str] = []
+        self._tables: Dict[str, PlanTable] = {}
+        self._epoch = 1  # of the next plan
+        self._closed = False
+        self.timeline: Optional[Timeline] = None
+        self._thread = threading.Thread(target=self._run, name="planner", daemon=True)
+        self._thread.start()
+
+    @property
+    def local_s(self) -> float:
+        """What a local run takes, as measured at start [s]."""
+        rules = self._engine.tiling.rules
+        return sum(a + b * r.rows for a, b, r in zip(self._robot.a_ms, self._robot.b_ms, rules)) / 1e3
+
+    def table(self, strategy: str) -> Optional[PlanTable]:
+        """The plans of a strategy, None while they are not ready."""
+        return self._tables.get(strategy)
+
+    def want(self, strategy: str) -> None:
+        """Have the plans of a strategy made, if they are not yet."""
+        with self._change:
+            if strategy not in self._wanted:
+                self._wanted.append(strategy)
+                self._change.notify_all()
+
+    def server_is(self, profile: Profile) -> None:
+        """The server's times; plans for a server with other times are made anew."""
+        with self._change:
+            if profile != self._server:
+                self._server = profile
+                self._tables = {}
+                self._change.notify_all()
+
+    def close(self) -> None:
+        """Stop searching soon."""
+        with self._change:
+            self._closed = True
+            self._change.notify_all()
+
+    def _run(self) -> None:
+        while True:
+            with self._change:
+                while not self._closed and not self._todo():
+                    self._change.wait()
+                if self._closed:
+                    return
+                server, strategy = self._server, self._todo()
+            try:
+                made = self._make(server, strategy)
+            except Exception as error:  # one strategy's failure must not take the others' plans
+                _LOG.exception("no plans for strategy %s: %s", strategy, error)
+                with self._change:
+                    self._wanted.remove(strategy)
+                continue
+            with self._change:
+                if self._closed or server != self._server:
+                    continue
+                self._tables = {**self._tables, strategy: made}
+                self._epoch = max((p.epoch for p in made.plans), default=0) + 1
+                plans = {p.epoch: p for t in self._tables.values() for p in t.plans if not p.is_local}
+            self._ready(list(plans.values()))
+
+    def _todo(self) -> Optional[str]:
+        """The next strategy without plans."""
+        if self._server is None:
+            return None
+        return next((s for s in self._wanted if s not in self._tables), None)
+
+    def _make(self, server: Profile, strategy: str) -> PlanTable:
+        timeline = self.timeline = Timeline(self._engine.tiling, self._robot, server)
+        key = tables.key(self._engine.graph.hash, self._robot, server, self._link, strategy)
+        made = tables.load(self._folder, key, self._engine.tiling, self._epoch)
+        if made is None:
+            made = tables.build(self._engine.tiling, timeline, self._link, strategy, first_epoch=self._epoch,
+                                progress=lambda done, total: self._progress("planning " + strategy, done, total),
+                                should_stop=lambda: self._closed or server != self._server)
+            tables.save(self._folder, key, made)
+        return made

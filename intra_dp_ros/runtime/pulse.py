@@ -1,0 +1,70 @@
+"""What heartbeats tell: the other side lives, the round-trip time, how far apart the two clocks are.
+
+Thread-safe; one lock covers all state.
+"""
+import collections
+import math
+import threading
+import time
+from typing import Any, Callable, Deque, Optional, Tuple
+
+from intra_dp_ros.wire.messages import Heartbeat
+
+IDLE_PERIOD_S = 0.1  # between heartbeats
+BUSY_PERIOD_S = 0.02  # while the server works on a frame
+#: A side that has sent nothing for this long plus a round trip is taken for dead while a frame waits for it.
+SILENCE_S = 0.1
+_MEMORY_S = 5.0  # round trips older than this are forgotten
+
+
+class Pulse:
+    """One side's view of the other."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._heard = -math.inf
+        self._echo: Tuple[float, float] = (0.0, 0.0)  # the other side's `sent`, when it came
+        self._trips: Deque[Tuple[float, float, float]] = collections.deque()  # when, round trip, clock offset
+
+    @property
+    def heard(self) -> float:
+        """When the other side was last heard; own clock [s]."""
+        return self._heard
+
+    @property
+    def rtt(self) -> float:
+        """Least round trip of the last seconds [s]; 0 when none was measured."""
+        with self._lock:
+            return min((trip for _, trip, _ in self._trips), default=0.0)
+
+    @property
+    def offset(self) -> float:
+        """The other side's clock minus this one's [s], from the fastest round trip; 0 when none was measured."""
+        with self._lock:
+            return min(((trip, offset) for _, trip, offset in self._trips), default=(0.0, 0.0))[1]
+
+    def note(self) -> None:
+        """Something was heard."""
+        self._heard = self._clock()
+
+    def received(self, beat: Heartbeat) -> Optional[float]:
+        """A heartbeat came; the round trip it closes [s], if it closes one."""
+        now = self._clock()
+        with self._lock:
+            self._heard = now
+            self._echo = (beat.sent, now)
+            if beat.echo <= 0.0:
+                return None
+            trip = max(0.0, now - beat.echo - beat.echo_delay)
+            self._trips.append((now, trip, beat.sent - (now - trip / 2)))
+            while self._trips[0][0] < now - _MEMORY_S:
+                self._trips.popleft()
+            return trip
+
+    def beat(self, robot_id: str, session: int, **fields: Any) -> Heartbeat:
+        """The next heartbeat to send; `fields` are further fields of it."""
+        now = self._clock()
+        with self._lock:
+            echo, arrived = self._echo
+        return Heartbeat(robot_id, session, sent=now, echo=echo, echo_delay=now - arrived if echo else 0.0, **fields)

@@ -1,0 +1,337 @@
+"""The robot: answers every frame, with the server when that is faster, alone when it is not there.
+
+Threading: `infer` on one frame thread at a time; link threads call `_on_message`; connection, planner and sender have
+threads of their own.  `_frame` is replaced as a whole: a link thread that holds an old one harms nothing.
+"""
+import collections
+import logging
+import os
+import threading
+import time
+from dataclasses import asdict, dataclass
+from typing import Any, Deque, Dict, List, Optional, Sequence, Tuple
+
+import torch
+
+from intra_dp_ros.graph.constants import dtype_name
+from intra_dp_ros.graph.graph import GraphError
+from intra_dp_ros.graph.record import Recording
+from intra_dp_ros.lop.plan import Plan, local_plan
+from intra_dp_ros.loss.energy import PowerModel
+from intra_dp_ros.loss.link_model import HALF, LinkModel
+from intra_dp_ros.loss.strategies import STRATEGIES
+from intra_dp_ros.runtime import stats
+from intra_dp_ros.runtime.bandwidth import BandwidthEstimator
+from intra_dp_ros.runtime.connection import LOCAL, Connection
+from intra_dp_ros.runtime.engine import Engine, Progress, no_progress
+from intra_dp_ros.runtime.pace import Pace
+from intra_dp_ros.runtime.part import Part
+from intra_dp_ros.runtime.planner import Planner
+from intra_dp_ros.runtime.sender import LEAST_WINDOW_BYTES, FrameKey, TileSender, Traffic
+from intra_dp_ros.runtime.split import RobotFrame, TakeOver
+from intra_dp_ros.runtime.stats import FrameSpan, FrameStats, Inference, outside
+from intra_dp_ros.wire.link import Control, Link
+from intra_dp_ros.wire.messages import PROBE, Ack, BandwidthSample, Heartbeat, Message, Tile, serialised_bytes
+from intra_dp_ros.wire.session import SessionError
+from intra_dp_ros.wire.tile import TileError, decode_tile
+
+_LOG = logging.getLogger(__name__)
+
+AUTO = "auto"
+_MESSAGE_S = 0.0003  # cost of a message beyond its bytes, sender and receiver together [s]
+_STALE_S = 1.0  # an estimate of this age is worth a probe
+#: A split frame that is not there after its prediction and this many local runs is computed locally.
+_DEADLINE_LOCALS = 2.0
+_RECENT = 4  # frames whose timelines can be asked for afterwards
+
+
+@dataclass(frozen=True)
+class RobotConfig:
+    """What a robot's owner decides."""
+
+    robot_id: str = "robot"
+    strategy: str = AUTO
+    device: str = "cpu"
+    slowdown: float = 1.0  # emulated slower processor
+    duplex: str = HALF  # of the link
+    rtt_s: float = 0.002  # assumed when planning [s]
+    input_codec: str = "raw"  # for graph inputs
+    power: PowerModel = PowerModel()
+
+
+class Robot:
+    """One model on one robot.
+
+    Args:
+        recording: of the model.
+        folder: cache of profiles and plans on disk.
+        config: see there.
+        progress: called with (what, done, of) by whatever takes long.
+
+    Raises:
+        GraphError: the graph cannot be run on this device.
+        ValueError: a strategy that does not exist.
+    """
+
+    def __init__(self, recording: Recording, folder: str, config: RobotConfig = RobotConfig(),
+                 progress: Progress = no_progress) -> None:
+        folder = os.path.expanduser(folder)
+        self.config = config
+        self.engine = Engine(recording.graph, recording.weights, config.device)
+        self.engine.measure(os.path.join(folder, "profiles"), progress)
+        self.bandwidth = BandwidthEstimator(config.robot_id)
+        self.connection: Optional[Connection] = None
+        self._weights = recording.weights
+        self._progress = progress
+        self._planner = Planner(self.engine, config.slowdown, self._link_model(), os.path.join(folder, "plans"),
+                                self._on_plans, progress)
+        self._local = Part.of_robot(self.engine.kernels, local_plan(self.engine.tiling))
+        self._parts: Dict[int, Part] = {}  # by epoch
+        self._words: Dict[int, str] = {0: "local"}
+        self._sender: Optional[TileSender] = None
+        self._monitored: Optional[Tuple[float, BandwidthSample]] = None  # when it came, what the monitor said
+        self._busy = threading.Lock()  # one frame at a time
+        self._number = 0
+        self._frame: Optional[RobotFrame] = None
+        self._rung: Optional[int] = None
+        self._recent: Deque[FrameStats] = collections.deque(maxlen=_RECENT)
+        self.strategy = ""
+        self.set_strategy(config.strategy)
+
+    def connect(self, link: Link, control: Control) -> None:
+        """Look for the server behind a link, from now on; the link stays the caller's to close."""
+        self.connection = Connection(self.config.robot_id, self.engine, self._weights, link, control,
+                                     self._needs_probe, self._progress)
+        self._sender = TileSender(link, self.engine.tiling, "to_server", self._window)
+        if self.strategy == "local":
+            self.connection.wanted.clear()
+        link.subscribe(self._on_message)
+        self.connection.start()
+
+    def set_strategy(self, name: str) -> None:
+        """Change the strategy from the next frame on.
+
+        Raises:
+            ValueError: naming those that exist.
+        """
+        if name != AUTO and name not in STRATEGIES:
+            raise ValueError("no strategy {!r}; there are: {}".format(name, ", ".join([AUTO, *STRATEGIES])))
+        self.strategy, self._rung = name, None
+        if name != "local":
+            self._planner.want(_searched(name))
+        if self.connection is not None:
+            (self.connection.wanted.clear if name == "local" else self.connection.wanted.set)()
+
+    def infer(self, inputs: Sequence[torch.Tensor], stamp: Tuple[int, int] = (0, 0), frame_id: str = "") -> Inference:
+        """The model's flat outputs for one frame.
+
+        Args:
+            inputs: the graph's inputs, in order, of the recorded shapes and types.
+            stamp, frame_id: of the sensor message; they travel with the tiles.
+
+        Raises:
+            GraphError: other inputs than recorded.
+        """
+        specs = [(self.engine.graph.tensors[t].shape, self.engine.graph.tensors[t].dtype)
+                 for t in self.engine.graph.inputs]
+        given = [(tuple(x.shape), dtype_name(x)) for x in inputs]
+        if given != specs:
+            raise GraphError("the graph was recorded for inputs {} and got {}".format(specs, given))
+        with self._busy:
+            self._number += 1
+            state, bandwidth = self.state, self.uplink
+            part, reason = self._choose(bandwidth)
+            frame = self._frame = RobotFrame(self.engine, part, Pace(self.config.slowdown))
+            outcome, traffic = stats.LOCAL, Traffic()
+            if part.plan.is_local:
+                outputs = frame.run_alone(inputs)
+            else:
+                outcome = stats.SPLIT
+                try:
+                    outputs = self._split(frame, inputs, stamp, frame_id)
+                except TakeOver as why:
+                    outcome, reason = stats.TAKEOVER, str(why)
+                    self._sender.abandon()
+                    alone = RobotFrame(self.engine, self._local, Pace(self.config.slowdown))
+                    outputs = alone.run_alone(inputs)
+                    frame.busy += alone.busy
+                    frame.spans += [FrameSpan(s.lane, s.start_s + alone.began - frame.began,
+                                              s.stop_s + alone.began - frame.began, "taken over") for s in alone.spans]
+                traffic = self._sender.traffic()
+            done = time.monotonic()
+            self._frame = None
+            self._recent.append(self._stats(frame, traffic, outcome, reason, state, bandwidth, done))
+            return Inference(outputs, self._recent[-1])
+
+    @property
+    def state(self) -> str:
+        """LOCAL, CONNECTING or SPLIT."""
+        return LOCAL if self.connection is None else self.connection.state
+
+    @property
+    def uplink(self) -> float:
+        """The newest estimate of the uplink [byte/s], from own traffic or from the monitor; 0: unknown."""
+        own = self.bandwidth.sample()
+        if self._monitored is not None:
+            came, other = self._monitored
+            if other.confidence > 0 and time.monotonic() - came + other.age < own.age:
+                return other.up if time.monotonic() - came < _STALE_S else 0.0
+        return own.up if own.confidence > 0 else 0.0
+
+    def on_bandwidth(self, sample: BandwidthSample) -> None:
+        """What a bandwidth monitor says."""
+        self._monitored = (time.monotonic(), sample)
+
+    def has_plans(self, strategy: str) -> bool:
+        """Whether frames can run under a strategy: its plans are made and the server holds them."""
+        if strategy == "local":
+            return True
+        table = self._planner.table(_searched(strategy))
+        return table is not None and self.connection is not None and all(
+            p.is_local or p.epoch in self.connection.confirmed for p in table.plans)
+
+    def status(self) -> Dict[str, Any]:
+        """For people and reports."""
+        connection = self.connection
+        return {
+            "state": self.state, "strategy": self.strategy, "model_hash": self.engine.graph.hash[:12],
+            "problem": "" if connection is None else connection.problem, "frames": self._number,
+            "ready": {name: self.has_plans(name) for name in (AUTO, *STRATEGIES)},
+            "rtt_ms": 0.0 if connection is None else connection.pulse.rtt * 1e3, "uplink_MBps": self.uplink / 1e6,
+            "server_clock_offset_s": 0.0 if connection is None else connection.pulse.offset,
+            "local_ms": self._planner.local_s * 1e3, "slowdown": self.config.slowdown,
+            "recent": [self._timeline_of(s) for s in list(self._recent)]}
+
+    def close(self) -> None:
+        """Stop all threads of this robot."""
+        self._planner.close()
+        if self.connection is not None:
+            self.connection.close()
+            self._sender.close()
+
+    def _choose(self, bandwidth: float) -> Tuple[Part, str]:
+        """The plan for a frame, and why it is local when it need not be."""
+        connection, table = self.connection, self._planner.table(_searched(self.strategy))
+        if self.strategy == "local" or connection is None:
+            return self._local, ""
+        if not connection.is_alive:
+            return self._local, connection.problem or "the server is silent"
+        if table is None:
+            return self._local, "the plans are not ready"
+        self._rung = table.lookup(bandwidth, self._rung)
+        plan: Plan = table.rungs[self._rung].plan
+        if plan.is_local:
+            return self._local, ""
+        part = self._parts.get(plan.epoch)
+        if part is None or plan.epoch not in connection.confirmed:
+            return self._local, "the server does not have the plan yet"
+        return part, ""
+
+    def _split(self, frame: RobotFrame, inputs: Sequence[torch.Tensor], stamp: Tuple[int, int],
+               frame_id: str) -> Tuple[torch.Tensor, ...]:
+        plan, connection = frame.part.plan, self.connection
+        self._sender.begin(FrameKey(self.config.robot_id, connection.session, self._number, plan.epoch, stamp,
+                                    frame_id))
+        local_s = self._planner.local_s
+        deadline = (plan.predicted_ms or 0.0) / 1e3 + _DEADLINE_LOCALS * local_s
+        return frame.run_split(inputs, self._sender, connection.pulse, lambda: self.bandwidth.sample().up, local_s,
+                               deadline)
+
+    def _stats(self, frame: RobotFrame, traffic: Traffic, outcome: str, reason: str, state: str, bandwidth: float,
+               done: float) -> FrameStats:
+        plan, latency = frame.part.plan, done - frame.began
+        busy = sum(stop - start for start, stop in frame.busy)
+        radio = outside([(sent, min(acked, done)) for sent, acked, _ in traffic.spans], frame.busy)
+        spans = [*frame.spans, *(FrameSpan(stats.UPLINK, sent - frame.began, acked - frame.began, label)
+                                 for sent, acked, label in traffic.spans)]
+        return FrameStats(
+            frame=self._number, outcome=outcome, reason=reason, state=state, strategy=self.strategy,
+            plan=self._words.get(plan.epoch, plan.strategy), epoch=plan.epoch, inference_s=latency,
+            predicted_s=self._predicted_s(plan, bandwidth), encode_s=traffic.encode_s, uplink_wait_s=traffic.wait_s,
+            robot_compute_s=busy, server_compute_s=frame.server_busy_s, downlink_s=frame.downlink_s,
+            merge_s=frame.merge_s, bytes_up=traffic.bytes, bytes_down=frame.bytes_down,
+            energy_j=float(self.config.power.energy(busy, radio, max(latency, busy + radio))), bandwidth=bandwidth,
+            began=frame.began, spans=tuple(spans))
+
+    def _predicted_s(self, plan: Plan, bandwidth: float) -> float:
+        """What the scheduler expects of a plan at this bandwidth, not only at its rung's."""
+        timeline = self._planner.timeline
+        if plan.is_local:
+            return self._planner.local_s
+        if timeline is None or bandwidth <= 0:
+            return (plan.predicted_ms or 0.0) / 1e3
+        return timeline.predict(plan, self._link_model(bandwidth), self.config.power).latency_s
+
+    def _timeline_of(self, done: FrameStats) -> Dict[str, Any]:
+        """What a frame really did and what the scheduler expected of it, for pictures."""
+        part, timeline, expected = self._parts.get(done.epoch), self._planner.timeline, []
+        if part is not None and timeline is not None and done.bandwidth > 0:
+            expected = [asdict(s) for s in timeline.predict(part.plan, self._link_model(done.bandwidth)).spans]
+        return {"frame": done.frame, "strategy": done.strategy, "outcome": done.outcome, "plan": done.plan,
+                "began": done.began, "inference_s": done.inference_s, "predicted_s": done.predicted_s,
+                "spans": [asdict(s) for s in done.spans], "predicted_spans": expected}
+
+    def _on_message(self, message: Message) -> None:
+        connection = self.connection
+        received = time.monotonic()
+        if isinstance(message, Ack) and message.frame == 0:
+            self.bandwidth.on_ack("up", message)  # of a probe, which belongs to no session
+            return
+        try:
+            connection.check(message)
+        except SessionError as error:
+            _LOG.debug("a message is dropped: %s", error)
+            return
+        if isinstance(message, Heartbeat):
+            trip = connection.on_heartbeat(message)
+            if trip is not None:
+                self.bandwidth.on_rtt(trip)
+            if connection.server_profile is not None:
+                self._planner.server_is(connection.server_profile)
+            return
+        connection.pulse.note()
+        if isinstance(message, Ack):
+            self._sender.acked(message)
+            self.bandwidth.on_ack("up", message)
+            if not message.accepted:
+                _LOG.warning("the server dropped a tile: %s", message.reason)
+        elif isinstance(message, Tile) and message.tensor != PROBE:
+            self._on_tile(message, received)
+
+    def _on_tile(self, tile: Tile, received: float) -> None:
+        frame = self._frame
+        reason = ""
+        if frame is not None and tile.frame == self._number and tile.epoch == frame.part.plan.epoch:
+            began = time.perf_counter()
+            try:
+                rows = decode_tile(tile, frame.part.arrives, self.engine.device)
+                frame.on_tile(tile, rows, tile.sent - self.connection.pulse.offset, time.perf_counter() - began)
+            except TileError as error:
+                reason = str(error)
+                _LOG.warning("a tile is dropped: %s", reason)
+        ack = Ack(self.config.robot_id, tile.session, tile.frame, tile.sequence, serialised_bytes(tile), received,
+                  not reason, reason)
+        self.connection.send(ack)
+        self.bandwidth.on_ack("down", ack)
+
+    def _on_plans(self, plans: List[Plan]) -> None:
+        self._parts = {p.epoch: self._parts.get(p.epoch) or Part.of_robot(self.engine.kernels, p) for p in plans}
+        self._words = {0: "local", **{p.epoch: p.in_words(self.engine.tiling) for p in plans}}
+        if self.connection is not None:
+            self.connection.offer(plans)
+
+    def _link_model(self, bandwidth: float = 1e6) -> LinkModel:
+        return LinkModel(bandwidth, bandwidth, self.config.rtt_s, self.config.duplex, _MESSAGE_S)
+
+    def _window(self) -> int:
+        rtt = 0.0 if self.connection is None else self.connection.pulse.rtt
+        return max(LEAST_WINDOW_BYTES, int(2 * self.bandwidth.sample().up * rtt))
+
+    def _needs_probe(self) -> bool:
+        monitored = self._monitored is not None and time.monotonic() - self._monitored[0] < _STALE_S
+        return self._frame is None and not monitored and self.bandwidth.sample().age > _STALE_S
+
+
+def _searched(strategy: str) -> str:
+    """The strategy whose plans "auto" uses."""
+    return "intra_dp" if strategy == AUTO else strategy

@@ -1,0 +1,209 @@
+"""Sends rows of tensors as tiles: one queue, encoding off the compute thread, few bytes in flight.
+
+Few in flight, so that a plan can still be changed, a lost link costs little, and acknowledgements tell the bandwidth.
+
+Threading: `begin`, `put`, `acked` and `traffic` may be called from any thread and never block; one thread encodes and
+sends.  One condition covers the queue, the tiles in flight and the totals of the frame.
+"""
+import collections
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any, Callable, Deque, Dict, Iterator, List, Tuple
+from zlib import crc32
+
+import torch
+
+from intra_dp_ros.lop.tiling import Tiling
+from intra_dp_ros.wire.codec import CodecError
+from intra_dp_ros.wire.link import Link
+from intra_dp_ros.wire.messages import Ack, Tile, serialised_bytes
+from intra_dp_ros.wire.tile import encode_rows
+
+_LOG = logging.getLogger(__name__)
+#: A tile is cut to about this many decoded bytes: several per frame, so that acknowledgements come often.
+TILE_BYTES = 64 * 1024
+#: Least number of bytes that may be in flight, whatever the bandwidth-delay product.
+LEAST_WINDOW_BYTES = 128 * 1024
+
+
+@dataclass(frozen=True)
+class FrameKey:
+    """What every tile of a frame carries."""
+
+    robot_id: str
+    session: int
+    frame: int
+    epoch: int
+    stamp: Tuple[int, int] = (0, 0)
+    frame_id: str = ""
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What a frame has sent so far."""
+
+    bytes: int = 0  # encoded data of the tiles sent
+    encode_s: float = 0.0
+    wait_s: float = 0.0  # with tiles sent but not acknowledged
+    in_flight: int = 0  # [byte]
+    queued: int = 0  # decoded bytes not sent yet
+    spans: Tuple[Tuple[float, float, str], ...] = ()  # sent, acknowledged (monotonic [s]), tensor and rows
+
+
+@dataclass(frozen=True)
+class _Piece:
+    generation: int
+    tensor: int
+    start: int
+    rows: torch.Tensor
+    codec: str
+    busy: float
+
+
+class TileSender:
+    """One direction of one session.
+
+    Args:
+        link: where the tiles go.
+        tiling: of the graph.
+        name: of the thread.
+        window: the most bytes in flight, asked anew for every tile.
+    """
+
+    def __init__(self, link: Link, tiling: Tiling, name: str,
+                 window: Callable[[], int] = lambda: LEAST_WINDOW_BYTES) -> None:
+        self._link = link
+        self._tiling = tiling
+        self._window = window
+        self._change = threading.Condition()
+        self._queue: Deque[_Piece] = collections.deque()
+        self._key = FrameKey("", 0, 0, 0)
+        self._generation = 0  # of the frame: what belongs to an older one is dropped
+        self._sequence = 0
+        self._flying: Dict[int, Tuple[float, int, str]] = {}  # sequence -> sent, bytes, label
+        self._waiting_since = 0.0
+        self._bytes, self._encode_s, self._wait_s, self._queued = 0, 0.0, 0.0, 0
+        self._spans: List[Tuple[float, float, str]] = []
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def begin(self, key: FrameKey) -> None:
+        """A new frame: whatever is left of the one before is dropped."""
+        with self._change:
+            if key.session != self._key.session:
+                self._sequence = 0
+            self._key = key
+            self._drop()
+            self._bytes, self._encode_s, self._wait_s = 0, 0.0, 0.0
+            self._spans = []
+
+    def abandon(self) -> None:
+        """Drop what is queued; the totals of the frame stay."""
+        with self._change:
+            self._drop()
+
+    def put(self, tensor: int, start: int, rows: torch.Tensor, codec: str, busy: float = 0.0) -> None:
+        """Send rows from `start` on of a tensor of the frame, as one chunk.
+
+        Args:
+            busy: compute time this side has spent on the frame so far [s].
+        """
+        with self._change:
+            self._queue.append(_Piece(self._generation, tensor, start, rows, codec, busy))
+            self._queued += rows.numel() * rows.element_size()
+            self._change.notify_all()
+
+    def acked(self, ack: Ack) -> None:
+        """The other side has a tile."""
+        now = time.monotonic()
+        with self._change:
+            found = self._flying.pop(ack.sequence, None)
+            if found is None or ack.session != self._key.session:
+                return
+            self._spans.append((found[0], now, found[2]))
+            if not self._flying:
+                self._wait_s += now - self._waiting_since
+            self._change.notify_all()
+
+    def traffic(self) -> Traffic:
+        """Totals of the frame."""
+        with self._change:
+            waiting = time.monotonic() - self._waiting_since if self._flying else 0.0
+            return Traffic(self._bytes, self._encode_s, self._wait_s + waiting,
+                           sum(n for _, n, _ in self._flying.values()), self._queued, tuple(self._spans))
+
+    def close(self) -> None:
+        """Stop the thread; what is queued is dropped."""
+        with self._change:
+            self._closed = True
+            self._drop()
+        self._thread.join(timeout=2.0)
+
+    def _drop(self) -> None:
+        self._generation += 1
+        self._queue.clear()
+        if self._flying:
+            self._wait_s += time.monotonic() - self._waiting_since
+        self._flying.clear()
+        self._queued = 0
+        self._change.notify_all()
+
+    def _run(self) -> None:
+        while True:
+            with self._change:
+                while not self._queue:
+                    if self._closed:
+                        return
+                    self._change.wait()
+                piece, key = self._queue.popleft(), self._key
+            try:
+                for tile, raw_bytes in self._tiles(piece, key):
+                    if not self._send(piece.generation, tile, raw_bytes):
+                        break
+            except CodecError as error:  # the frame's deadline turns this into a local frame
+                _LOG.error("rows of tensor %d cannot be sent: %s", piece.tensor, error)
+
+    def _tiles(self, piece: _Piece, key: FrameKey) -> Iterator[Tuple[Dict[str, Any], int]]:
+        """Fields of the tiles of a chunk, each encoded when it is asked for, and their decoded bytes."""
+        axis = self._tiling.axis[piece.tensor]
+        count = 1 if axis is None else piece.rows.shape[axis]
+        step = count if axis is None else max(1, TILE_BYTES // max(1, self._tiling.row_bytes[piece.tensor]))
+        dtype = self._tiling.graph.tensors[piece.tensor].dtype
+        for first in range(0, count, step):
+            last = min(count, first + step)
+            rows = piece.rows if axis is None else piece.rows.narrow(axis, first, last - first)
+            began = time.perf_counter()
+            data = encode_rows(rows, piece.codec)
+            crc = crc32(data)
+            spent = time.perf_counter() - began
+            with self._change:
+                self._encode_s += spent if piece.generation == self._generation else 0.0
+            yield dict(
+                robot_id=key.robot_id, session=key.session, frame=key.frame, epoch=key.epoch, tensor=piece.tensor,
+                axis=-1 if axis is None else axis, start=piece.start + first, stop=piece.start + last,
+                shape=tuple(rows.shape), dtype=dtype, codec=piece.codec, crc32=crc, data=data, more=last < count,
+                busy=piece.busy, stamp=key.stamp, frame_id=key.frame_id), rows.numel() * rows.element_size()
+
+    def _send(self, generation: int, fields: Dict[str, Any], raw_bytes: int) -> bool:
+        """Send when the window allows it; False when the frame is over."""
+        size = len(fields["data"])
+        with self._change:
+            while generation == self._generation and not self._closed and self._flying and (
+                    sum(n for _, n, _ in self._flying.values()) + size > self._window()):
+                self._change.wait()
+            if generation != self._generation or self._closed:
+                return False
+            now = time.monotonic()
+            tile = Tile(sequence=self._sequence, sent=now, **fields)
+            self._sequence += 1
+            if not self._flying:
+                self._waiting_since = now
+            label = "tensor {} rows [{}, {})".format(tile.tensor, tile.start, tile.stop)
+            self._flying[tile.sequence] = (now, serialised_bytes(tile), label)
+            self._bytes += size
+            self._queued -= raw_bytes
+        self._link.send(tile)
+        return True

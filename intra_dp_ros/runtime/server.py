@@ -1,0 +1,195 @@
+"""The server: receives graphs and weights, and runs its part of any robot's frames.  Knows no model and no application.
+
+Threading: `open` and `put` come from service threads, messages from link threads; building a graph and serving frames
+have threads of their own.  One lock covers the tables of engines and sessions; each session locks its own state.
+"""
+import logging
+import os
+import threading
+from typing import Any, Callable, Dict, List, Optional
+
+from intra_dp_ros.graph.graph import Graph, GraphError
+from intra_dp_ros.graph.store import Store, StoreError
+from intra_dp_ros.runtime.engine import Engine, Progress, no_progress
+from intra_dp_ros.runtime.limits import Limits, check_graph
+from intra_dp_ros.runtime.pulse import BUSY_PERIOD_S
+from intra_dp_ros.runtime.serving import RobotSession
+from intra_dp_ros.wire.link import Control, Link
+from intra_dp_ros.wire.messages import PROTOCOL_VERSION, BlobReply, BlobRequest, Message, OpenReply, OpenRequest
+from intra_dp_ros.wire.session import SessionError, check_robot_id, new_nonce
+
+_LOG = logging.getLogger(__name__)
+
+
+class _Building:
+    """A graph that a thread is making ready."""
+
+    def __init__(self) -> None:
+        self.engine: Optional[Engine] = None
+        self.error = ""  # why it cannot be run
+
+
+class Server(Control):
+    """Serves several robots.
+
+    Args:
+        folder: cache of graphs, weights and profiles on disk.
+        make_link: robot id -> the server's end of a link to that robot.
+        device: of torch.
+        limits: what a robot may ask for.
+        progress: called with (what, done, of) while a graph is made ready.
+    """
+
+    def __init__(self, folder: str, make_link: Callable[[str], Link], device: str = "cpu", limits: Limits = Limits(),
+                 progress: Progress = no_progress) -> None:
+        self._store = Store(folder, limits.store_bytes)
+        self._profiles = os.path.join(self._store.folder, "profiles")
+        self._make_link = make_link
+        self._device = device
+        self._limits = limits
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._graphs: Dict[str, _Building] = {}
+        self._sessions: Dict[str, RobotSession] = {}  # by robot id
+        self._closed = threading.Event()
+        self._beats = threading.Thread(target=self._beat, name="server_heartbeats", daemon=True)
+        self._beats.start()
+
+    def open(self, request: OpenRequest) -> OpenReply:
+        """A robot asks to run a graph; see `OpenReply` for what it has to do next."""
+        if request.version != PROTOCOL_VERSION:
+            return OpenReply(False, "robot {!r} speaks protocol version {}, this server {}: install the same version "
+                             "of intra_dp_ros on both".format(request.robot_id, request.version, PROTOCOL_VERSION))
+        try:
+            check_robot_id(request.robot_id)
+            return self._open(request)
+        except (SessionError, GraphError) as error:
+            _LOG.warning("robot %r is refused: %s", request.robot_id, error)
+            return OpenReply(False, str(error))
+
+    def put(self, request: BlobRequest) -> BlobReply:
+        """A piece of a weight."""
+        try:
+            if request.total > self._limits.blob_bytes:
+                raise StoreError("a weight of {} bytes is more than the {} this server takes".format(
+                    request.total, self._limits.blob_bytes))
+            return BlobReply(True, received=self._store.write_chunk(
+                request.sha256, request.offset, request.total, request.data))
+        except (StoreError, OSError) as error:
+            return BlobReply(False, str(error))
+
+    def status(self) -> Dict[str, Any]:
+        """What the server is doing, for people and reports."""
+        with self._lock:
+            graphs = {name[:12]: "ready" if b.engine else b.error or "building" for name, b in self._graphs.items()}
+            sessions = list(self._sessions.values())
+        return {"device": self._device, "graphs": graphs, "robots": {s.robot_id: s.status() for s in sessions}}
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a frame is being worked on."""
+        with self._lock:
+            return any(s.is_busy for s in self._sessions.values())
+
+    def close(self) -> None:
+        """End all sessions."""
+        self._closed.set()
+        self._beats.join(timeout=2.0)
+        with self._lock:
+            sessions, self._sessions = list(self._sessions.values()), {}
+        for session in sessions:
+            session.close()
+
+    def _open(self, request: OpenRequest) -> OpenReply:
+        known = self._graphs.get(request.graph)
+        if known is None or known.error:
+            graph = self._graph(request)
+            if graph is None:
+                return OpenReply(True, need_graph=True)
+            missing = self._store.missing(graph)
+            if missing:
+                return OpenReply(True, missing=tuple(missing))
+            if known is not None:
+                return OpenReply(False, known.error)
+            known = self._build(graph)
+        if known.engine is None:
+            return OpenReply(True)
+        session = self._session(request.robot_id, known.engine)
+        return OpenReply(True, session=session.nonce, profile_json=known.engine.profile.to_json())
+
+    def _graph(self, request: OpenRequest) -> Optional[Graph]:
+        """The graph asked for, from the request or from disk; None: it has to be sent."""
+        if request.graph_json:
+            if len(request.graph_json) > self._limits.graph_bytes:
+                raise GraphError("the graph takes {} bytes of JSON, this server accepts {}".format(
+                    len(request.graph_json), self._limits.graph_bytes))
+            graph = Graph.from_json(request.graph_json)
+            if graph.hash != request.graph:
+                raise GraphError("the graph sent is not {}: record and send it again".format(request.graph[:12]))
+            check_graph(graph, self._limits)
+            self._store.put_graph(graph)
+            return graph
+        try:
+            graph = self._store.get_graph(request.graph)
+        except StoreError:
+            return None
+        check_graph(graph, self._limits)
+        return graph
+
+    def _build(self, graph: Graph) -> _Building:
+        with self._lock:
+            building = self._graphs.get(graph.hash)
+            if building is not None:
+                return building
+            if len(self._graphs) >= self._limits.graphs:
+                self._forget_one()
+            building = self._graphs[graph.hash] = _Building()
+        threading.Thread(target=self._make, args=(building, graph), name="server_build", daemon=True).start()
+        return building
+
+    def _make(self, building: _Building, graph: Graph) -> None:
+        try:
+            engine = Engine(graph, self._store.weights(graph), self._device)
+            engine.measure(self._profiles, self._progress)
+            building.engine = engine
+        except Exception as error:  # whatever a graph from outside makes go wrong is that graph's fault
+            _LOG.exception("graph %s cannot be run", graph.hash[:12])
+            building.error = "this server cannot run the graph: {}".format(error)
+
+    def _forget_one(self) -> None:
+        """Make room: the oldest graph that no session uses."""
+        used = {s.engine.graph.hash for s in self._sessions.values()}
+        for name, building in self._graphs.items():
+            if name not in used and (building.engine or building.error):
+                del self._graphs[name]
+                return
+        raise GraphError("this server runs {} graphs already; stop another robot first".format(len(self._graphs)))
+
+    def _session(self, robot_id: str, engine: Engine) -> RobotSession:
+        """A new session; it replaces the robot's last one but keeps its link."""
+        with self._lock:
+            old = self._sessions.get(robot_id)
+            if old is None and len(self._sessions) >= self._limits.robots:
+                idle = min(self._sessions.values(), key=lambda s: s.heard)
+                _LOG.warning("robot %s makes room for %s", idle.robot_id, robot_id)
+                self._sessions.pop(idle.robot_id).close()
+            if old is None:
+                link = self._make_link(robot_id)
+                link.subscribe(lambda message: self._dispatch(robot_id, message))
+            else:
+                link = old.release()
+            session = self._sessions[robot_id] = RobotSession(robot_id, new_nonce(), engine, link)
+        _LOG.info("robot %s runs graph %s", robot_id, engine.graph.hash[:12])
+        return session
+
+    def _dispatch(self, robot_id: str, message: Message) -> None:
+        session = self._sessions.get(robot_id)
+        if session is not None:
+            session.on_message(message)
+
+    def _beat(self) -> None:
+        while not self._closed.wait(BUSY_PERIOD_S):
+            with self._lock:
+                sessions: List[RobotSession] = list(self._sessions.values())
+            for session in sessions:
+                session.beat()

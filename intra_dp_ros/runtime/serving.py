@@ -1,0 +1,247 @@
+"""One robot's session on the server: checks and acknowledges its tiles, computes its frames, sends results back.
+
+Threading: link threads check, decode and acknowledge tiles and put them into the inbox; one worker thread computes; the
+sender has its own thread.  `_change` covers the inbox, the plans and the number of the newest frame.
+"""
+import collections
+import logging
+import threading
+import time
+from typing import Any, Deque, Dict, List, Optional, Tuple
+
+import torch
+
+from intra_dp_ros.lop.plan import Plan, PlanError
+from intra_dp_ros.lop.stream import Stream
+from intra_dp_ros.runtime.engine import Engine
+from intra_dp_ros.runtime.part import Part
+from intra_dp_ros.runtime.pulse import IDLE_PERIOD_S, Pulse
+from intra_dp_ros.runtime.sender import FrameKey, TileSender
+from intra_dp_ros.wire.link import Link
+from intra_dp_ros.wire.messages import PROBE, Ack, Heartbeat, Message, PlanMessage, Tile, serialised_bytes
+from intra_dp_ros.wire.session import Gate, SessionError
+from intra_dp_ros.wire.tile import TileError, decode_tile
+
+_LOG = logging.getLogger(__name__)
+_PLANS = 64  # of one session; the oldest goes first
+_SPANS_KEPT = 4  # frames whose computing can be asked for afterwards
+
+
+class _Abandoned(Exception):
+    """The robot has gone on to another frame."""
+
+
+class _Frame:
+    """A frame that the server works on."""
+
+    def __init__(self, key: FrameKey, part: Part) -> None:
+        self.key = key
+        self.part = part
+        self.stream: Optional[Stream] = None
+        self.busy = 0.0  # computing so far [s]
+        self.spans: List[Tuple[float, float]] = []  # computing: begin, end (monotonic) [s]
+
+
+class RobotSession:
+    """What the server keeps for one robot.
+
+    Args:
+        robot_id: checked.
+        nonce: that every message of the session carries.
+        engine: of the robot's graph.
+        link: to the robot; belongs to the session until `release`.
+    """
+
+    def __init__(self, robot_id: str, nonce: int, engine: Engine, link: Link) -> None:
+        self.robot_id = robot_id
+        self.nonce = nonce
+        self.engine = engine
+        self._link = link
+        self._gate = Gate(robot_id, nonce)
+        self._pulse = Pulse()
+        self._sender = TileSender(link, engine.tiling, "to_{}".format(robot_id))
+        self._change = threading.Condition()
+        self._inbox: Deque[Tuple[Tile, torch.Tensor]] = collections.deque()
+        self._parts: Dict[int, Part] = {}  # by epoch
+        self._newest = 0  # frame
+        self._current: Optional[_Frame] = None
+        self._recent: Deque[_Frame] = collections.deque(maxlen=_SPANS_KEPT)
+        self._next_beat = 0.0
+        self._frames = 0
+        self._closed = False
+        self._worker = threading.Thread(target=self._work, name="serve_{}".format(robot_id), daemon=True)
+        self._worker.start()
+
+    @property
+    def heard(self) -> float:
+        """When the robot was last heard; monotonic [s]."""
+        return self._pulse.heard
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a frame is being worked on."""
+        return self._current is not None
+
+    def status(self) -> Dict[str, Any]:
+        """For people and reports."""
+        with self._change:
+            recent = [{"frame": f.key.frame, "busy_s": f.busy, "spans": list(f.spans)} for f in self._recent]
+            return {"session": str(self.nonce), "graph": self.engine.graph.hash[:12], "plans": sorted(self._parts),
+                    "frames": self._frames, "refused": dict(self._gate.refused), "recent": recent}
+
+    def beat(self) -> None:
+        """Send a heartbeat when one is due; called every few milliseconds."""
+        now = time.monotonic()
+        frame = self._current
+        if frame is None and now < self._next_beat:
+            return
+        self._next_beat = now + IDLE_PERIOD_S
+        with self._change:
+            epochs = tuple(sorted(self._parts))
+        stream = frame.stream if frame is not None else None
+        self._link.send(self._pulse.beat(
+            self.robot_id, self.nonce, frame=frame.key.frame if frame is not None else 0,
+            progress=stream.steps_done if stream is not None else 0, epochs=epochs,
+            load=0.0 if frame is None else 1.0))
+
+    def release(self) -> Link:
+        """End the session and hand its link over to the next one."""
+        self._stop()
+        return self._link
+
+    def close(self) -> None:
+        """End the session and its link."""
+        self._stop()
+        self._link.close()
+
+    def _stop(self) -> None:
+        with self._change:
+            self._closed = True
+            self._change.notify_all()
+        self._sender.close()
+
+    def on_message(self, message: Message) -> None:
+        """Something came from the robot; called from link threads."""
+        received = time.monotonic()
+        try:
+            self._gate.check(message)
+        except SessionError as error:
+            if isinstance(message, Tile):
+                self._acknowledge(message, received, str(error))
+            return
+        if isinstance(message, Tile) and message.tensor == PROBE:
+            self._acknowledge(message, received)
+            return
+        self._pulse.note()
+        if isinstance(message, Tile):
+            self._on_tile(message, received)
+        elif isinstance(message, Ack):
+            self._sender.acked(message)
+        elif isinstance(message, Heartbeat):
+            self._pulse.received(message)
+        elif isinstance(message, PlanMessage):
+            self._on_plan(message)
+
+    def _on_plan(self, message: PlanMessage) -> None:
+        try:
+            plan = Plan.from_json(message.json)
+            if plan.epoch != message.epoch:
+                raise PlanError("a plan of epoch {} was sent as epoch {}".format(plan.epoch, message.epoch))
+            part = Part.of_server(self.engine.kernels, plan)
+        except PlanError as error:
+            _LOG.error("plan %d of robot %s is refused: %s", message.epoch, self.robot_id, error)
+            return
+        with self._change:
+            self._parts[plan.epoch] = part
+            while len(self._parts) > _PLANS:
+                del self._parts[min(self._parts)]
+        self._next_beat = 0.0  # tell the robot at once
+
+    def _on_tile(self, tile: Tile, received: float) -> None:
+        with self._change:
+            part = self._parts.get(tile.epoch)
+            late = tile.frame < self._newest
+        try:
+            if part is None:
+                raise TileError("a tile of plan {}, which this server does not have".format(tile.epoch))
+            if late:
+                raise TileError("a tile of frame {} after frame {} has begun".format(tile.frame, self._newest))
+            rows = decode_tile(tile, part.arrives, self.engine.device)
+        except TileError as error:
+            self._acknowledge(tile, received, str(error))
+            return
+        self._acknowledge(tile, received)
+        with self._change:
+            self._newest = max(self._newest, tile.frame)
+            self._inbox.append((tile, rows))
+            self._change.notify_all()
+
+    def _acknowledge(self, tile: Tile, received: float, reason: str = "") -> None:
+        if reason:
+            _LOG.warning("a tile of robot %s is dropped: %s", self.robot_id, reason)
+        self._link.send(Ack(self.robot_id, tile.session, tile.frame, tile.sequence, serialised_bytes(tile), received,
+                            not reason, reason))
+
+    def _work(self) -> None:
+        while True:
+            with self._change:
+                while not self._inbox and not self._closed:
+                    self._change.wait()
+                if self._closed:
+                    return
+                tiles = list(self._inbox)
+                self._inbox.clear()
+            try:
+                self._serve(tiles)
+            except _Abandoned:
+                self._current = None
+            except Exception:  # the robot finishes the frame itself; the server lives on
+                _LOG.exception("frame of robot %s failed", self.robot_id)
+                self._current = None
+
+    def _serve(self, tiles: List[Tuple[Tile, torch.Tensor]]) -> None:
+        """Feed what has come, and compute when the last tile of a chunk is among it."""
+        whole_chunk = False
+        for tile, rows in tiles:
+            frame = self._current
+            if frame is None or frame.key.frame != tile.frame:
+                if self._recent and self._recent[-1].key.frame >= tile.frame:
+                    continue  # of a frame that is done or was given up
+                frame = self._begin(tile)
+                whole_chunk = False
+            frame.stream.feed(tile.tensor, tile.start, rows)
+            whole_chunk = whole_chunk or not tile.more
+        frame = self._current
+        if frame is None or not whole_chunk:
+            return
+        began = time.monotonic()
+        frame.spans.append((began, began))
+        frame.stream.advance()
+        self._account(frame)
+        if frame.stream.is_complete:
+            self._frames += 1
+            self._current = None
+
+    def _begin(self, tile: Tile) -> _Frame:
+        key = FrameKey(self.robot_id, self.nonce, tile.frame, tile.epoch, tile.stamp, tile.frame_id)
+        with self._change:
+            frame = _Frame(key, self._parts[tile.epoch])
+            self._recent.append(frame)
+        self._sender.begin(key)
+        frame.stream = Stream(frame.part.program, lambda t, start, rows: self._emit(frame, t, start, rows),
+                              lambda: self._check(frame))
+        self._current = frame
+        self._next_beat = 0.0
+        return frame
+
+    def _emit(self, frame: _Frame, tensor: int, start: int, rows: torch.Tensor) -> None:
+        self._account(frame)
+        self._sender.put(tensor, start, rows, frame.part.codecs[tensor], frame.busy)
+
+    def _account(self, frame: _Frame) -> None:
+        frame.spans[-1] = (frame.spans[-1][0], time.monotonic())
+        frame.busy = sum(end - begin for begin, end in frame.spans)
+
+    def _check(self, frame: _Frame) -> None:
+        if self._closed or self._newest > frame.key.frame:
+            raise _Abandoned()

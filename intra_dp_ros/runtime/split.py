@@ -1,0 +1,199 @@
+"""One frame on the robot: its own rows computed, rows sent, results received, until the outputs are whole.
+
+The robot never waits for ever: when the server falls silent, or what is left would take longer than starting over, the
+frame raises `TakeOver` and the caller computes it alone.
+
+Threading: `run` on the frame thread; `on_tile` on link threads.  `_change` covers the inbox.
+"""
+import collections
+import threading
+import time
+from typing import Callable, Deque, List, Optional, Sequence, Tuple
+
+import torch
+
+from intra_dp_ros.lop.plan import UP
+from intra_dp_ros.lop.stream import Stream
+from intra_dp_ros.runtime.engine import Engine
+from intra_dp_ros.runtime.pace import Pace
+from intra_dp_ros.runtime.part import Part
+from intra_dp_ros.runtime.pulse import SILENCE_S, Pulse
+from intra_dp_ros.runtime.sender import TileSender
+from intra_dp_ros.runtime.stats import DOWNLINK, ROBOT, FrameSpan
+from intra_dp_ros.wire.messages import Tile
+
+_CHECK_S = 0.02  # between looks at the link while waiting
+#: Give up when sending the rest would take this many times a local run.
+_TOO_SLOW = 1.5
+
+
+class TakeOver(Exception):
+    """The robot has to finish the frame itself; the message says why."""
+
+
+class RobotFrame:
+    """The robot's side of one frame.
+
+    Args:
+        engine: of the graph.
+        part: of the plan the frame runs under.
+        pace: of the emulated processor.
+    """
+
+    def __init__(self, engine: Engine, part: Part, pace: Pace) -> None:
+        self.part = part
+        self.began = time.monotonic()
+        self.busy: List[Tuple[float, float]] = []  # computing: begin, end (monotonic) [s]
+        self.spans: List[FrameSpan] = []
+        self.merge_s = 0.0
+        self.bytes_down = 0
+        self.server_busy_s = 0.0
+        self.downlink_s = 0.0
+        self._engine = engine
+        self._pace = pace
+        self._sender: Optional[TileSender] = None
+        self._change = threading.Condition()
+        self._inbox: Deque[Tuple[Tile, torch.Tensor]] = collections.deque()
+        self._check: Callable[[], None] = lambda: None
+        self._next_check = 0.0  # looking at the link after every operator would cost more than some operators
+        self._stream = Stream(part.program, self._emit, self._step)
+
+    def run_alone(self, inputs: Sequence[torch.Tensor]) -> Tuple[torch.Tensor, ...]:
+        """A local plan."""
+        self._feed(inputs, 0, 1)
+        self._advance()
+        return self._outputs()
+
+    def run_split(self, inputs: Sequence[torch.Tensor], sender: TileSender, pulse: Pulse,
+                  uplink: Callable[[], float], local_s: float, deadline_s: float) -> Tuple[torch.Tensor, ...]:
+        """A plan with the server; `sender.begin` was called for the frame.
+
+        Args:
+            uplink: estimated bandwidth now [byte/s]; 0: unknown.
+            local_s: what a local run takes.
+            deadline_s: since the beginning of the frame; later the robot takes over whatever happens.
+
+        Raises:
+            TakeOver: the server or the link does not keep up.
+        """
+        self._sender = sender
+
+        def check() -> None:
+            now = time.monotonic()
+            if now < self._next_check:
+                return
+            self._next_check = now + _CHECK_S / 2
+            silent, allowed = now - max(pulse.heard, self.began), SILENCE_S + pulse.rtt
+            if silent > allowed:
+                raise TakeOver("the server was silent for {:.0f} ms".format(silent * 1e3))
+            if now - self.began > deadline_s:
+                raise TakeOver("no result after {:.0f} ms".format(deadline_s * 1e3))
+            rate = uplink()
+            if rate > 0.0:
+                traffic = sender.traffic()
+                left = (traffic.in_flight + traffic.queued) / rate
+                if left > _TOO_SLOW * local_s:
+                    raise TakeOver("sending the rest would take {:.0f} ms more".format(left * 1e3))
+
+        self._check = check
+        self._send_inputs(inputs)
+        chunks = self.part.plan.robot_chunks
+        for chunk in range(chunks):
+            if self._feed(inputs, chunk, chunks):
+                self._advance()
+        while not self._stream.is_complete:
+            self._take(self._wait())
+        return self._outputs()
+
+    def on_tile(self, tile: Tile, rows: torch.Tensor, sent: float, decode_s: float) -> None:
+        """Rows came from the server.
+
+        Args:
+            sent: when, on this side's clock [s].
+            decode_s: spent on checking and decoding.
+        """
+        now = time.monotonic()
+        with self._change:
+            self.spans.append(FrameSpan(DOWNLINK, sent - self.began, now - self.began, "tensor {} rows [{}, {})".format(
+                tile.tensor, tile.start, tile.stop)))
+            self.downlink_s = now - sent
+            self.server_busy_s = max(self.server_busy_s, tile.busy)
+            self.bytes_down += len(tile.data)
+            self.merge_s += decode_s
+            self._inbox.append((tile, rows))
+            self._change.notify_all()
+
+    def _send_inputs(self, inputs: Sequence[torch.Tensor]) -> None:
+        given = dict(zip(self._engine.graph.inputs, inputs))
+        for transfer in self.part.plan.transfers:
+            if transfer.direction != UP or transfer.tensor not in given:
+                continue
+            axis, n = self._engine.tiling.axis[transfer.tensor], transfer.stop - transfer.start
+            for i in range(transfer.chunks):
+                first = transfer.start + n * i // transfer.chunks
+                last = transfer.start + n * (i + 1) // transfer.chunks
+                x = given[transfer.tensor]
+                self._sender.put(transfer.tensor, first, x if axis is None else x.narrow(axis, first, last - first),
+                                 transfer.codec)
+
+    def _feed(self, inputs: Sequence[torch.Tensor], chunk: int, chunks: int) -> bool:
+        """Hand the next chunk of the robot's own band to its stream; whether there was any."""
+        fed = False
+        for (t, need), x in zip(self.part.band.items(), inputs):
+            if t not in self.part.program.readers and t not in self.part.program.keep:
+                continue
+            axis, fed = self._engine.tiling.axis[t], True
+            if axis is None:
+                if chunk == 0:
+                    self._stream.feed(t, 0, x.to(self._engine.device))
+                continue
+            first = need.start + need.size * chunk // chunks if chunk else 0
+            last = need.start + need.size * (chunk + 1) // chunks
+            if last > first:
+                self._stream.feed(t, first, x.narrow(axis, first, last - first).to(self._engine.device))
+        return fed
+
+    def _advance(self) -> None:
+        began = time.monotonic()
+        self.busy.append((began, began))
+        self._pace.start()
+        try:
+            self._stream.advance()
+            self._pace.finish()
+        finally:
+            self.busy[-1] = (began, time.monotonic())
+            self.spans.append(FrameSpan(ROBOT, began - self.began, self.busy[-1][1] - self.began, "compute"))
+
+    def _step(self) -> None:
+        self._pace()
+        self._check()
+
+    def _emit(self, tensor: int, start: int, rows: torch.Tensor) -> None:
+        if self._sender is not None:
+            self._sender.put(tensor, start, rows, self.part.codecs[tensor])
+
+    def _wait(self) -> List[Tuple[Tile, torch.Tensor]]:
+        """What has come since the last call, at least one tile."""
+        while True:
+            with self._change:
+                if not self._inbox:
+                    self._change.wait(_CHECK_S)
+                tiles = list(self._inbox)
+                self._inbox.clear()
+            if tiles:
+                return tiles
+            self._check()
+
+    def _take(self, tiles: List[Tuple[Tile, torch.Tensor]]) -> None:
+        began = time.perf_counter()
+        for tile, rows in tiles:
+            self._stream.feed(tile.tensor, tile.start, rows)
+        self.merge_s += time.perf_counter() - began
+        if any(not tile.more for tile, _ in tiles) and self._stream.has_work:
+            self._advance()
+
+    def _outputs(self) -> Tuple[torch.Tensor, ...]:
+        began = time.perf_counter()
+        outputs = tuple(self._stream.result(t).cpu() for t in self._engine.graph.outputs)
+        self.merge_s += time.perf_counter() - began
+        return outputs
