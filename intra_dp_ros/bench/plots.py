@@ -183,8 +183,8 @@ def _parts(axis, record: DemoRecord, strategies: Sequence[str]) -> None:
                 shown.append(part)
         whole = float(np.mean([s.latency_ms for s in samples]))
         axis.plot((whole, whole), (row - 0.36, row + 0.36), color=INK, linewidth=2.4)
-    handles = [Line2D((), (), marker="s", linestyle="", markersize=8, color=PART_COLOURS[p], label=_PART_NAMES.get(p, p))
-               for p in PARTS if p in shown]
+    handles = [Line2D((), (), marker="s", linestyle="", markersize=8, color=PART_COLOURS[part],
+                      label=_PART_NAMES.get(part, part)) for part in PARTS if part in shown]
     handles.append(Line2D((), (), color=INK, linewidth=2.4, marker="|", markersize=10, linestyle="",
                           markeredgewidth=2.4, label="latency"))
     axis.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.3, -0.22), ncol=5, frameon=False, fontsize=8.5,
