@@ -1,6 +1,5 @@
 """A made-up demo record: one run of three strategies over a link with one drop."""
 import numpy as np
-import pytest
 
 from intra_dp_ros.bench.record import BandwidthPoint, DemoRecord, FrameSample, Span
 
@@ -61,8 +60,3 @@ def spans(factor):
                 Span("server", 14.0 + 17.0 * i, 28.0 + 17.0 * i, "")]
     out += [Span("server", 104.0, 146.0, "rest"), Span("downlink", 146.0, 149.0, ""), Span("robot", 149.0, 151.0, "")]
     return tuple(Span(s.lane, s.start_ms * factor, s.stop_ms * factor, s.label) for s in out)
-
-
-@pytest.fixture(scope="session")
-def record():
-    return make_record()
