@@ -1,0 +1,280 @@
+"""The demo: one bag, one bandwidth trace, three strategies, a report.
+
+Starts a ROS master of its own with demo.launch, replays the same bag once per strategy while the emulated air replays
+the same trace, collects what the robot answered and writes pictures and a report.
+"""
+import argparse
+import json
+import math
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+import rospy
+
+from intra_dp_ros.apps.people import PersonDetection, PersonKeypoint
+from intra_dp_ros.bench.bag import open_source
+from intra_dp_ros.bench.record import BandwidthPoint, DemoRecord, FrameSample, Span
+from intra_dp_ros.bench.report import write_report
+from intra_dp_ros.bench.summary import summarise, text_summary
+from intra_dp_ros.bench.video import annotate, caption_of
+from intra_dp_ros.ros.bag_writer import DEFAULT_TOPIC, write_bag
+from intra_dp_ros.ros.demo_listener import Listener
+from intra_dp_ros.runtime.engine import device_name
+from intra_dp_ros.wire.shaper import Trace
+
+STRATEGIES = ("local", "offload", "intra_dp")
+_READY_S = 600.0  # for models, profiles and plans on the first run
+_LAST_ANSWER_S = 10.0  # after the last image of a run
+_LONGEST_PERIOD_S, _SHORTEST_PERIOD_S = 10.0, 0.4
+_SHOWN = 24  # annotated frames in the video, at most
+
+
+class DemoError(RuntimeError):
+    """The demo cannot go on; the message says why."""
+
+
+class Demo:
+    """One run.
+
+    Args:
+        options: of the command line, see `parse`.
+    """
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self._launch: Optional[subprocess.Popen] = None
+        self._log = None
+        self._listener: Optional[Listener] = None
+
+    def run(self) -> int:
+        """Everything; the exit code."""
+        trace = Trace.read(self.options.trace)
+        os.makedirs(self.options.out, exist_ok=True)
+        self._start()
+        try:
+            status = self._wait_until_ready()
+            period = self._period(status["local_ms"] / 1e3)
+            bag = self._bag(period)
+            frames_in: Dict[str, int] = {}
+            samples: List[FrameSample] = []
+            bandwidth: List[BandwidthPoint] = []
+            shown: List[Tuple[str, np.ndarray]] = []
+            for strategy in STRATEGIES:
+                run = self._replay(strategy, bag)
+                frames_in[strategy] = len(run.images)
+                samples += run.samples
+                bandwidth += run.bandwidth
+                if strategy == "intra_dp":
+                    shown = self._annotated(run)
+                    spans = self._spans()
+            record = DemoRecord(
+                model=status["model"], weights=status["weights"], weights_note=status["weights_note"],
+                machine="{} cores, {}".format(os.cpu_count(), device_name("cpu")),
+                robot_slowdown=self.options.robot_slowdown, trace=os.path.basename(self.options.trace),
+                mean_bandwidth_MBps=trace.carried(trace.period) / trace.period / 1e6, seconds=self.options.seconds,
+                frames_in=frames_in, samples=tuple(samples), bandwidth=tuple(bandwidth), **spans)
+        finally:
+            self._stop()
+        page = write_report(record, shown, self.options.out)
+        summary = summarise(record)
+        if self.options.json:
+            with open(self.options.json, "w", encoding="utf-8") as file:
+                json.dump(summary, file, indent=1)
+        print()
+        print(text_summary(summary))
+        print("report: {}".format(page))
+        return self._verdict(summary)
+
+    @staticmethod
+    def _verdict(summary: Dict) -> int:
+        """1 when a promise was broken: a frame without an answer, or a result that is not exact."""
+        broken = []
+        if summary["frames_lost"]:
+            broken.append("{} frames were not answered".format(summary["frames_lost"]))
+        if summary["max_rel_error"] > 1e-4:
+            broken.append("a result differs from the unsplit model by {:.1e}".format(summary["max_rel_error"]))
+        for line in broken:
+            print("demo: {}".format(line), file=sys.stderr)
+        return 1 if broken else 0
+
+    def _start(self) -> None:
+        """roslaunch with a master on a port of its own."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        os.environ["ROS_MASTER_URI"] = "http://127.0.0.1:{}".format(port)
+        os.environ["ROS_IP"] = "127.0.0.1"
+        options = self.options
+        log = os.path.join(options.out, "nodes.log")
+        self._log = open(log, "w", encoding="utf-8")
+        self._launch = subprocess.Popen(
+            ["roslaunch", "-p", str(port), "intra_dp_ros", "demo.launch", "model:=" + options.model,
+             "trace:=" + os.path.abspath(options.trace), "robot_slowdown:={:g}".format(options.robot_slowdown),
+             "rviz:={}".format(str(options.rviz).lower()), "strategy:=local"],
+            stdout=self._log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True)
+        print("nodes are starting; their log is {}".format(log), flush=True)
+        end = time.monotonic() + 60.0
+        while time.monotonic() < end:
+            self._alive()
+            try:
+                rospy.get_master().getPid()
+                break
+            except OSError:
+                time.sleep(0.2)
+        rospy.init_node("demo", anonymous=True, disable_signals=True)
+        self._listener = Listener("/intra_dp_robot", "/shaper", "/people", "/stats", DEFAULT_TOPIC)
+
+    def _alive(self) -> None:
+        if self._launch.poll() is not None:
+            raise DemoError("the nodes have stopped; see {}".format(self._log.name))
+
+    def _wait_until_ready(self) -> Dict:
+        """Model loaded, operators measured, weights uploaded, plans made; a line whenever something new is done."""
+        end, said = time.monotonic() + _READY_S, ""
+        for strategy in STRATEGIES[1:]:
+            self._listener.set_strategy(strategy, self._alive)  # has its plans made
+            while True:
+                self._alive()
+                status = self._listener.status()
+                if status is not None and status["ready"].get(strategy) and status["state"] == "SPLIT":
+                    break
+                doing = "" if status is None else status["doing"] or status["problem"] or status["state"]
+                doing = doing or "loading the model"
+                if doing != said:
+                    print("  {}".format(doing), flush=True)
+                    said = doing
+                if time.monotonic() > end:
+                    raise DemoError("not ready after {:.0f} s: {}; see {}".format(_READY_S, doing, self._log.name))
+                time.sleep(0.5)
+        return status
+
+    def _period(self, local_s: float) -> float:
+        """Time between images [s]: the slowest strategy must keep up, or they would not see the same frames."""
+        period = min(_LONGEST_PERIOD_S, max(_SHORTEST_PERIOD_S, 0.25 + 1.5 * local_s))
+        return math.ceil(period * 20) / 20.0
+
+    def _bag(self, period: float) -> str:
+        source = open_source()
+        path = os.path.join(self.options.out, "images.bag")
+        count = write_bag(path, source.frames(1.0 / period, self.options.seconds))
+        print("bag of {} images, one every {:.2f} s, from {}".format(count, period, os.path.basename(source.label)),
+              flush=True)
+        return path
+
+    def _replay(self, strategy: str, bag: str) -> Listener:
+        """One strategy on the bag and the trace, both from their beginning."""
+        listener = self._listener
+        listener.set_strategy(strategy, self._alive)
+        time.sleep(1.5)  # a change of strategy opens or closes the connection
+        listener.restart_trace()
+        listener.begin(strategy)
+        print("{}:".format(strategy), flush=True)
+        player = subprocess.Popen(["rosbag", "play", "--quiet", "--wait-for-subscribers", bag],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+        try:
+            last, deadline = time.monotonic(), None
+            while deadline is None or (listener.unanswered() and time.monotonic() < deadline):
+                time.sleep(0.05)
+                self._alive()
+                if deadline is None and player.poll() is not None:
+                    deadline = time.monotonic() + _LAST_ANSWER_S
+                if time.monotonic() - last >= 1.0:
+                    last += 1.0
+                    print("  " + listener.line(), flush=True)
+        finally:
+            if player.poll() is None:
+                player.kill()
+        return listener.finish()
+
+    def _annotated(self, run: Listener) -> List[Tuple[str, np.ndarray]]:
+        """Images with what was found in them."""
+        frames = []
+        by_stamp = {s.stamp: s for s in run.samples}
+        for stamp, rgb in list(run.images.items())[:: max(1, len(run.images) // _SHOWN)]:
+            people, sample = run.people.get(stamp), by_stamp.get(stamp)
+            if people is None or sample is None:
+                continue
+            caption = caption_of(sample)
+            frames.append((caption, annotate(rgb, [_person(p) for p in people.people], caption)))
+        return frames
+
+    def _spans(self) -> Dict:
+        """The timeline of the last split frame: the robot's own, the server's, and what was predicted."""
+        robot, server = self._listener.status(), self._listener.server_status()
+        done = [f for f in robot["recent"] if f["outcome"] == "split"]
+        if not done:
+            return dict(measured_spans=(), predicted_spans=(), gantt_frame=-1)
+        frame = done[-1]
+        spans = [Span(s["lane"], s["start_s"] * 1e3, s["stop_s"] * 1e3, s["label"]) for s in frame["spans"]]
+        offset = robot["server_clock_offset_s"]
+        for served in server["robots"][robot["robot_id"]]["recent"]:
+            if served["frame"] == frame["frame"]:
+                spans += [Span("server", (a - offset - frame["began"]) * 1e3, (b - offset - frame["began"]) * 1e3,
+                               "compute") for a, b in served["spans"]]
+        expected = [Span(s["lane"], s["start_s"] * 1e3, s["stop_s"] * 1e3, s["label"])
+                    for s in frame["predicted_spans"]]
+        return dict(measured_spans=tuple(spans), predicted_spans=tuple(expected), gantt_frame=frame["frame"])
+
+    def _stop(self) -> None:
+        if self._launch is not None and self._launch.poll() is None:
+            os.killpg(self._launch.pid, signal.SIGINT)
+            try:
+                self._launch.wait(timeout=20.0)
+            except subprocess.TimeoutExpired:
+                os.killpg(self._launch.pid, signal.SIGKILL)
+        if self._log is not None:
+            self._log.close()
+
+
+def _person(msg) -> PersonDetection:
+    return PersonDetection(msg.score, (msg.x_min, msg.y_min, msg.x_max, msg.y_max),
+                           tuple(PersonKeypoint(k.name, k.x, k.y, k.score) for k in msg.keypoints))
+
+
+def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """The command line's options."""
+    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=30.0, help="length of each strategy's run [s] (%(default)s)")
+    parser.add_argument("--model", default="movenet-multipose", help="model name, see docs/models.md (%(default)s)")
+    parser.add_argument("--trace", default=os.path.join(package, "config", "traces", "indoors_like.csv"),
+                        help="bandwidth over time: CSV with columns t_s, MBps (indoors_like.csv)")
+    parser.add_argument("--robot-slowdown", type=float, default=3.0,
+                        help="emulate a robot this many times slower than this machine (%(default)s)")
+    parser.add_argument("--rviz", action="store_true", help="show the overlay in rviz")
+    parser.add_argument("--json", default="", metavar="FILE", help="write the summary as one JSON object")
+    parser.add_argument("--out", default="demo_out", help="folder of the report (%(default)s)")
+    options = parser.parse_args(arguments)
+    if not 2.0 <= options.seconds <= 3600.0:
+        parser.error("--seconds must be between 2 and 3600, got {:g}".format(options.seconds))
+    if not options.robot_slowdown >= 1.0:
+        parser.error("--robot-slowdown must be at least 1, got {:g}".format(options.robot_slowdown))
+    if shutil.which("roslaunch") is None:
+        parser.error("roslaunch is not on the PATH: start the demo with scripts/demo")
+    return options
+
+
+def main() -> None:
+    """Run the demo."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        code = Demo(parse()).run()
+    except (DemoError, OSError, ValueError) as error:
+        print("demo: {}".format(error), file=sys.stderr)
+        code = 1
+    except KeyboardInterrupt:
+        code = 130
+    sys.stdout.flush()
+    os._exit(code)  # rospy's threads do not end by themselves without a signal
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""What the demo hears: images in, answers out, the link; one strategy's run at a time.
+
+Threading: subscribers' threads write, the demo's thread reads; `_lock` covers the run's tables.
+"""
+import json
+import threading
+import time
+from typing import Any, Callable, Dict, List, Optional
+
+import numpy as np
+import rospy
+from sensor_msgs.msg import Image
+from std_msgs.msg import Float64
+from std_srvs.srv import Trigger
+
+from intra_dp_ros.bench.record import PARTS, BandwidthPoint, FrameSample
+from intra_dp_ros.msg import InferenceStats, People
+from intra_dp_ros.ros.conversions import image_from_msg
+from intra_dp_ros.srv import GetStatus, SetStrategy
+
+_SERVICE_S = 5.0
+_OUTCOMES = {InferenceStats.OUTCOME_LOCAL: "local", InferenceStats.OUTCOME_SPLIT: "split",
+             InferenceStats.OUTCOME_TAKEOVER: "takeover"}
+
+
+class Listener:
+    """Subscribes to a robot's answers, its images and the emulated air.
+
+    Args:
+        robot, shaper: names of the nodes.
+        people, stats, images: topics.
+    """
+
+    def __init__(self, robot: str, shaper: str, people: str, stats: str, images: str) -> None:
+        self._lock = threading.Lock()
+        self._services = {
+            "status": rospy.ServiceProxy(robot + "/get_status", GetStatus),
+            "strategy": rospy.ServiceProxy(robot + "/set_strategy", SetStrategy),
+            "server": rospy.ServiceProxy("/intra_dp/server/get_status", GetStatus),
+            "restart": rospy.ServiceProxy(shaper + "/restart", Trigger)}
+        self._true = 0.0
+        self._uplink = 0.0
+        self._begin("")
+        rospy.Subscriber(people, People, self._on_people, queue_size=100)
+        rospy.Subscriber(stats, InferenceStats, self._on_stats, queue_size=100)
+        rospy.Subscriber(images, Image, self._on_image, queue_size=100, buff_size=2 ** 24)
+        rospy.Subscriber(shaper + "/true_bandwidth", Float64, self._on_bandwidth, queue_size=10)
+
+    def _begin(self, strategy: str) -> None:
+        self.strategy = strategy
+        self.began = time.monotonic()
+        self.images: Dict[float, np.ndarray] = {}  # by stamp [s]
+        self.people: Dict[float, People] = {}
+        self.samples: List[FrameSample] = []
+        self.bandwidth: List[BandwidthPoint] = []
+        self._shown = 0
+
+    def begin(self, strategy: str) -> None:
+        """A run begins: forget the one before."""
+        with self._lock:
+            self._begin(strategy)
+
+    def finish(self) -> "Listener":
+        """The run so far, as a copy that nothing changes any more."""
+        with self._lock:
+            done = Listener.__new__(Listener)
+            for name in ("strategy", "began", "images", "people", "samples", "bandwidth"):
+                setattr(done, name, getattr(self, name))
+            self._begin("")
+            return done
+
+    def unanswered(self) -> int:
+        """Images without a result or without its statistics."""
+        with self._lock:
+            answered = {s.stamp for s in self.samples} & set(self.people)
+            return len(set(self.images) - answered)
+
+    def line(self) -> str:
+        """What happened in the last second, for the terminal."""
+        with self._lock:
+            new, self._shown = self.samples[self._shown:], len(self.samples)
+            now = time.monotonic() - self.began
+            if not new:
+                return "{:5.1f} s  waiting for an answer   link {:5.1f} MB/s".format(now, self._true)
+            last = new[-1]
+            return "{:5.1f} s  {:.0f} fps  {:6.1f} ms  link {:5.1f} MB/s (robot's estimate {:5.1f})  {}  {}".format(
+                now, len(new), last.latency_ms, self._true, last.bandwidth_MBps, last.state,
+                last.plan if not last.reason else "{} ({})".format(last.outcome, last.reason))
+
+    def status(self) -> Optional[Dict[str, Any]]:
+        """The robot's status, None while it does not answer."""
+        return self._json("status")
+
+    def server_status(self) -> Dict[str, Any]:
+        """The server's status; empty when it does not answer."""
+        return self._json("server") or {"robots": {}}
+
+    def restart_trace(self) -> None:
+        """The bandwidth trace begins anew."""
+        self._services["restart"]()
+
+    def set_strategy(self, strategy: str, alive: Callable[[], None]) -> None:
+        """Change the robot's strategy, as soon as it is there.
+
+        Args:
+            alive: raises when waiting is useless.
+
+        Raises:
+            ValueError: the robot refuses.
+        """
+        while True:
+            alive()
+            try:
+                rospy.wait_for_service(self._services["strategy"].resolved_name, timeout=1.0)
+                reply = self._services["strategy"](strategy)
+                break
+            except (rospy.ROSException, rospy.ServiceException):
+                time.sleep(0.3)
+        if not reply.accepted:
+            raise ValueError(reply.reason)
+
+    def _json(self, name: str) -> Optional[Dict[str, Any]]:
+        try:
+            rospy.wait_for_service(self._services[name].resolved_name, timeout=_SERVICE_S)
+            return json.loads(self._services[name]().json)
+        except (rospy.ROSException, rospy.ServiceException):
+            return None
+
+    def _on_people(self, msg: People) -> None:
+        with self._lock:
+            self.people[msg.header.stamp.to_sec()] = msg
+
+    def _on_image(self, msg: Image) -> None:
+        rgb = image_from_msg(msg)
+        with self._lock:
+            self.images[msg.header.stamp.to_sec()] = rgb
+
+    def _on_bandwidth(self, msg: Float64) -> None:
+        with self._lock:
+            self._true = msg.data
+            self.bandwidth.append(BandwidthPoint(self.strategy, time.monotonic() - self.began, msg.data, self._uplink))
+
+    def _on_stats(self, msg: InferenceStats) -> None:
+        with self._lock:
+            self._uplink = msg.bandwidth / 1e6
+            self.samples.append(FrameSample(
+                strategy=self.strategy, frame=msg.frame, stamp=msg.header.stamp.to_sec(),
+                time_s=time.monotonic() - self.began, latency_ms=msg.latency * 1e3, inference_ms=msg.inference * 1e3,
+                predicted_ms=msg.predicted * 1e3, outcome=_OUTCOMES[msg.outcome], reason=msg.reason, state=msg.state,
+                plan=msg.plan, bandwidth_MBps=msg.bandwidth / 1e6, bytes_up=msg.bytes_up, bytes_down=msg.bytes_down,
+                energy_j=msg.energy, rel_error=msg.rel_error,
+                parts={name: getattr(msg, name) * 1e3 for name in PARTS}))

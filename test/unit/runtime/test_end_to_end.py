@@ -1,0 +1,217 @@
+"""Robot and server in one process, over a shaped link: every frame is answered, exactly, whatever happens to the link."""
+import threading
+import time
+
+import pytest
+import torch
+
+from intra_dp_ros.graph.record import record
+from intra_dp_ros.runtime.exactness import TOLERANCE, relative_error
+from intra_dp_ros.runtime.robot import Robot, RobotConfig
+from intra_dp_ros.runtime.server import Server
+from intra_dp_ros.wire.link import ControlError, InProcessLink
+from intra_dp_ros.wire.messages import OpenRequest
+from intra_dp_ros.wire.shaper import Trace, TraceShaper
+
+WAIT_S = 60.0
+
+
+class Net(torch.nn.Module):
+    """Branches, a skip, a stride, a global head: what a split has to get right; slow enough to be interrupted."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = torch.nn.Conv2d(3, 16, 3, 2, 1)
+        self.a = torch.nn.Conv2d(16, 16, 3, 1, 1)
+        self.b = torch.nn.Conv2d(16, 16, 5, 1, 2, groups=4)
+        self.down = torch.nn.Conv2d(32, 24, 3, 2, 1)
+        self.head = torch.nn.Linear(24, 10)
+
+    def forward(self, image):
+        x = torch.relu(self.stem(image.permute(0, 3, 1, 2).float() / 255.0))
+        x = torch.cat([x + self.a(x), self.b(x)], 1)
+        x = torch.relu(self.down(x))
+        return self.head(x.mean((2, 3))), torch.nn.functional.interpolate(x, scale_factor=2.0)
+
+
+class Cable:
+    """A server's services and a link to it, which can be pulled out."""
+
+    def __init__(self, folder, rate=8e6):
+        self.shaper = TraceShaper(Trace.constant(rate), True, 0.001, time.monotonic())
+        self.robot_end, self.server_end = InProcessLink.pair(self.shaper)
+        self.folder = folder
+        self.server = None
+        self.is_in = True
+
+    def start_server(self):
+        self.server = Server(self.folder, lambda robot_id: self.server_end)
+
+    def pull(self, hold=False):
+        self.is_in = False
+        self.robot_end.cut(hold)
+
+    def plug(self):
+        self.is_in = True
+        self.robot_end.restore()
+
+    def open(self, request):
+        return self._ask("open", request)
+
+    def put(self, request):
+        return self._ask("put", request)
+
+    def _ask(self, name, request):
+        if self.server is None or not self.is_in:
+            raise ControlError("no server")
+        return getattr(self.server, name)(request)
+
+    def close(self):
+        if self.server is not None:
+            self.server.close()
+        self.robot_end.close()
+
+
+@pytest.fixture(scope="module")
+def recording():
+    torch.set_num_threads(1)
+    torch.manual_seed(1)
+    return record(Net().eval(), (torch.zeros((1, 240, 320, 3), dtype=torch.uint8),))
+
+
+@pytest.fixture
+def cable(tmp_path):
+    made = Cable(str(tmp_path / "server"))
+    yield made
+    made.close()
+
+
+def make_robot(recording, tmp_path, cable, **options):
+    robot = Robot(recording, str(tmp_path / "robot"), RobotConfig(**{"slowdown": 8.0, **options}))
+    robot.connect(cable.robot_end, cable)
+    return robot
+
+
+def until(condition, what):
+    end = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < end, "{} took more than {:.0f} s".format(what, WAIT_S)
+        time.sleep(0.02)
+
+
+def ready(robot, strategy="intra_dp"):
+    until(lambda: robot.state == "SPLIT" and robot.has_plans(strategy) and robot.uplink > 0, "connecting")
+
+
+def images():
+    random = torch.Generator().manual_seed(3)
+    while True:
+        yield torch.randint(0, 256, (1, 240, 320, 3), dtype=torch.uint8, generator=random)
+
+
+def answered(robot, image):
+    """Infer, with the promise checked: exact."""
+    done = robot.infer((image,))
+    assert relative_error(done.outputs, robot.engine.whole((image,))) <= TOLERANCE
+    return done.stats
+
+
+@pytest.mark.parametrize("strategy", ["offload", "neurosurgeon", "intra_dp"])
+def test_frames_are_exact(recording, tmp_path, cable, strategy):
+    cable.start_server()
+    robot = make_robot(recording, tmp_path, cable, strategy=strategy)
+    try:
+        ready(robot, strategy)
+        done = [answered(robot, image) for _, image in zip(range(8), images())]
+        assert [s.frame for s in done] == list(range(1, 9))
+        split = [s for s in done if s.outcome == "split"]
+        assert split, [s.reason for s in done]
+        for stats in split:
+            assert stats.bytes_up > 0 and stats.bytes_down > 0 and stats.server_compute_s > 0
+            assert stats.energy_j > 0 and stats.predicted_s > 0
+    finally:
+        robot.close()
+
+
+def test_no_server_at_all(recording, tmp_path, cable):
+    robot = make_robot(recording, tmp_path, cable)
+    try:
+        for _, image in zip(range(3), images()):
+            stats = answered(robot, image)
+            assert (stats.outcome, stats.bytes_up) == ("local", 0)
+        assert robot.state == "CONNECTING" and robot.status()["problem"]
+    finally:
+        robot.close()
+
+
+@pytest.mark.parametrize("hold", [False, True], ids=["dropped", "held"])
+def test_link_dies_mid_frame_and_comes_back(recording, tmp_path, cable, hold):
+    cable.start_server()
+    robot = make_robot(recording, tmp_path, cable, strategy="offload")
+    try:
+        ready(robot, "offload")
+        source = images()
+        assert answered(robot, next(source)).outcome == "split"
+        timer = threading.Timer(0.01, cable.pull, (hold,))
+        timer.start()
+        stats = answered(robot, next(source))
+        timer.join()
+        assert stats.outcome == "takeover" and "silent" in stats.reason
+        time.sleep(0.6)
+        assert answered(robot, next(source)).outcome == "local"
+        cable.plug()
+        until(lambda: robot.state == "SPLIT", "the link's return")
+        until(lambda: answered(robot, next(source)).outcome == "split", "splitting again")
+    finally:
+        robot.close()
+
+
+def test_server_dies_and_another_one_starts(recording, tmp_path, cable):
+    cable.start_server()
+    robot = make_robot(recording, tmp_path, cable, strategy="offload")
+    try:
+        ready(robot, "offload")
+        source = images()
+        old, cable.server = cable.server, None
+        old._sessions.clear()  # as if killed: it hears nothing and says nothing more
+        assert answered(robot, next(source)).outcome in ("takeover", "local")
+        cable.start_server()
+        until(lambda: answered(robot, next(source)).outcome == "split", "splitting with the new server")
+        old.close()
+    finally:
+        robot.close()
+
+
+def test_two_robots(recording, tmp_path):
+    cables = {name: Cable(str(tmp_path / "server")) for name in ("left", "right")}
+    server = Server(str(tmp_path / "server"), lambda robot_id: cables[robot_id].server_end)
+    robots = []
+    try:
+        for name, cable in cables.items():
+            cable.server = server
+            robots.append(make_robot(recording, tmp_path / name, cable, robot_id=name, strategy="offload"))
+        for robot in robots:
+            ready(robot, "offload")
+        source = images()
+        for _ in range(4):
+            for robot in robots:
+                answered(robot, next(source))
+        assert all(s["frames"] > 0 for s in server.status()["robots"].values())
+    finally:
+        for robot in robots:
+            robot.close()
+        server.close()
+        for cable in cables.values():
+            cable.robot_end.close()
+
+
+def test_refusals_name_the_thing(recording, tmp_path, cable):
+    cable.start_server()
+    open_ = cable.server.open
+    assert "protocol version 99" in open_(OpenRequest("robot", recording.graph.hash, version=99)).reason
+    assert "robot" in open_(OpenRequest("no spaces", recording.graph.hash)).reason
+    assert open_(OpenRequest("robot", recording.graph.hash)).need_graph
+    assert "record and send it again" in open_(
+        OpenRequest("robot", "0" * 64, recording.graph.to_json(with_source=False))).reason
+    with pytest.raises(ValueError, match="fastest.*intra_dp"):
+        Robot(recording, str(tmp_path), RobotConfig(strategy="fastest"))
