@@ -197,4 +197,4 @@ def _parts_title(record: DemoRecord) -> str:
     hidden = [sum(s.parts.values()) - s.latency_ms for s in samples_of(record, INTRA_DP)]
     if not hidden or np.mean(hidden) < 1.0:
         return "Parts of a frame"
-    return "Parts of a frame; intra_dp overlaps {:.0f} ms of them".format(np.mean(hidden))
+    return "Parts of a frame: {:.0f} ms of intra_dp's overlap".format(np.mean(hidden))
