@@ -153,7 +153,7 @@ def serialised_bytes(message: Message) -> int:
     """
     if isinstance(message, Tile):
         return (16 + _text(message.frame_id) + _text(message.robot_id) + _text(message.dtype) + _text(message.codec)
-                + 4 * len(message.shape) + len(message.data) + 79)
+                + 4 * len(message.shape) + len(message.data) + 75)
     if isinstance(message, Ack):
         return _text(message.robot_id) + _text(message.reason) + 37
     if isinstance(message, Heartbeat):

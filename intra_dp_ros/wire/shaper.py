@@ -86,9 +86,9 @@ class Trace:
         if total == 0:
             return math.inf
         rounds, rest = divmod(self.carried(start) + nbytes, total)
-        i = max(bisect_left(self._carried, rest), 1)
-        while self._rates[i - 1] == 0:  # only when rest == 0 falls on a piece without bandwidth
-            i += 1
+        if rest == 0:  # the last byte of a round leaves in that round, not after a pause at the start of the next
+            rounds, rest = rounds - 1, total
+        i = bisect_left(self._carried, rest)  # the piece that reaches `rest`, so its rate is not 0
         t = self._edges[i - 1] + (rest - self._carried[i - 1]) / self._rates[i - 1]
         return max(start, rounds * self.period + max(t, 0.0))
 
