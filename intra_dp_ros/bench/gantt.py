@@ -7,6 +7,7 @@ from intra_dp_ros.bench.record import LANES, DemoRecord, Span
 _NAMES = {"robot": "robot compute", "uplink": "uplink", "server": "server compute", "downlink": "downlink"}
 _COLOURS = {"robot": PART_COLOURS["robot_compute"], "uplink": PART_COLOURS["uplink_wait"],
             "server": PART_COLOURS["server_compute"], "downlink": PART_COLOURS["downlink"]}
+_MANY = 40  # spans in a lane from which their edges would hide them
 _CHARACTER = 0.0075  # width of a label's character over the width of the chart
 
 
@@ -66,7 +67,7 @@ def _lanes(axis, name: str, spans: Sequence[Span], limit: float) -> None:
         own = [s for s in spans if s.lane == lane]
         # Hatched: a plan, not something that happened.  White edges keep chunks that follow at once apart.
         axis.broken_barh([(s.start_ms, s.stop_ms - s.start_ms) for s in own], (row - 0.36, 0.72),
-                         facecolors=_COLOURS[lane], edgecolors="white", linewidth=0.6,
+                         facecolors=_COLOURS[lane], edgecolors="white", linewidth=0.6 if len(own) < _MANY else 0.1,
                          alpha=0.6 if predicted else 1.0, hatch="///" if predicted else None)
         for span in own:
             if span.label and len(span.label) * _CHARACTER < (span.stop_ms - span.start_ms) / limit:

@@ -15,6 +15,7 @@ from intra_dp_ros.bench.summary import samples_of, strategies_of
 
 INK, FAINT = "#333333", "#D9D9D9"
 DPI = 120  # [pixel/inch]
+_MANY = 120  # frames of a strategy from which markers are small
 _STRATEGY = {LOCAL: ("#0072B2", "s"), OFFLOAD: ("#E69F00", "^"), INTRA_DP: ("#009E73", "o")}
 _OTHERS = (("#CC79A7", "D"), ("#D55E00", "v"), ("#56B4E9", "P"))
 #: Paul Tol's light scheme: other colours than the strategies', and dark text can be read on them.
@@ -54,12 +55,13 @@ def save(fig: Figure, path: str) -> None:
 
 
 def medians_words(record: DemoRecord) -> str:
-    """Median latency of every strategy, the fastest first."""
+    """Median latency of the three strategies that every report compares, the fastest first."""
     medians = {s: float(np.median([x.latency_ms for x in samples_of(record, s)]))
-               for s in strategies_of(record) if samples_of(record, s)}
+               for s in (LOCAL, OFFLOAD, INTRA_DP) if samples_of(record, s)}
     if not medians:
         return "No frame was answered"
-    return ", ".join("{} {:.0f} ms".format(s, medians[s]) for s in sorted(medians, key=lambda s: medians[s]))
+    words = ", ".join("{} {:.0f} ms".format(s, medians[s]) for s in sorted(medians, key=lambda s: medians[s]))
+    return words + " (medians)"
 
 
 def latency(record: DemoRecord, path: str) -> None:
@@ -69,8 +71,9 @@ def latency(record: DemoRecord, path: str) -> None:
     top, low = fig.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": (3, 1)})
     for strategy in strategies:
         samples, (colour, marker) = samples_of(record, strategy), style_of(strategies)[strategy]
+        size = 3.5 if len(samples) < _MANY else 1.8
         top.plot([s.time_s for s in samples], [s.latency_ms for s in samples], color=colour, marker=marker,
-                 markersize=3.5, linewidth=1.2, label="{} ({} frames)".format(strategy, len(samples)))
+                 markersize=size, linewidth=size / 3.0, label="{} ({} frames)".format(strategy, len(samples)))
     taken = [s for s in record.samples if s.outcome == "takeover"]
     if taken:
         top.plot([s.time_s for s in taken], [s.latency_ms for s in taken], linestyle="", marker="o", markersize=9,
@@ -79,7 +82,7 @@ def latency(record: DemoRecord, path: str) -> None:
     top.set_ylabel("latency [ms]")
     top.grid(axis="y", color=FAINT, linewidth=0.6)
     top.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9)
-    title(top, "Latency over time; medians: " + medians_words(record))
+    title(top, "Latency over time: " + medians_words(record))
     _true_bandwidth(low, record)
     low.set_xlabel("time since the strategy's run began [s]")
     low.set_xlim(left=0.0)
@@ -189,7 +192,7 @@ def _parts(axis, record: DemoRecord, strategies: Sequence[str]) -> None:
                           markeredgewidth=2.4, label="latency"))
     axis.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.3, -0.22), ncol=5, frameon=False, fontsize=8.5,
                 columnspacing=1.0, handletextpad=0.3)
-    axis.set_xlabel("mean over frames [ms]; beyond the mark: at the same time")
+    axis.set_xlabel("mean of frames [ms]; past the mark: overlap")
     title(axis, _parts_title(record))
 
 
@@ -197,4 +200,4 @@ def _parts_title(record: DemoRecord) -> str:
     hidden = [sum(s.parts.values()) - s.latency_ms for s in samples_of(record, INTRA_DP)]
     if not hidden or np.mean(hidden) < 1.0:
         return "Parts of a frame"
-    return "Parts of a frame: {:.0f} ms of intra_dp's overlap".format(np.mean(hidden))
+    return "Parts: at least {:.0f} ms overlap in intra_dp".format(np.mean(hidden))

@@ -53,7 +53,7 @@ def test_pictures_of_empty_records(tmp_path, draw):
 
 
 def test_titles_state_what_was_found(record):
-    assert re.match(r"intra_dp \d+ ms, offload \d+ ms, local \d+ ms$", plots.medians_words(record))
+    assert re.match(r"intra_dp \d+ ms, offload \d+ ms, local \d+ ms \(medians\)$", plots.medians_words(record))
     assert len({style for style in plots.style_of(["local", "offload", "intra_dp", "dina", "dsccs"]).values()}) == 5
 
 
