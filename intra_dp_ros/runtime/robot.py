@@ -5,6 +5,7 @@ threads of their own.  `_frame` is replaced as a whole: a link thread that holds
 """
 import collections
 import logging
+import math
 import os
 import threading
 import time
@@ -94,6 +95,7 @@ class Robot:
         self._number = 0
         self._frame: Optional[RobotFrame] = None
         self._rung: Optional[int] = None
+        self._predictions: Dict[Tuple[int, int], float] = {}  # epoch, logarithm of the bandwidth -> latency [s]
         self._recent: Deque[FrameStats] = collections.deque(maxlen=_RECENT)
         self.strategy = ""
         self.set_strategy(config.strategy)
@@ -141,6 +143,7 @@ class Robot:
             self._number += 1
             state, bandwidth = self.state, self.uplink
             part, reason = self._choose(bandwidth)
+            expected_s = self._predicted_s(part.plan, bandwidth)
             frame = self._frame = RobotFrame(self.engine, part, Pace(self.config.slowdown))
             outcome, traffic = stats.LOCAL, Traffic()
             if part.plan.is_local:
@@ -148,7 +151,7 @@ class Robot:
             else:
                 outcome = stats.SPLIT
                 try:
-                    outputs = self._split(frame, inputs, stamp, frame_id)
+                    outputs = self._split(frame, inputs, stamp, frame_id, expected_s)
                 except TakeOver as why:
                     outcome, reason = stats.TAKEOVER, str(why)
                     self._sender.abandon()
@@ -160,7 +163,8 @@ class Robot:
                 traffic = self._sender.traffic()
             done = time.monotonic()
             self._frame = None
-            self._recent.append(self._stats(frame, traffic, outcome, reason, state, bandwidth, done))
+            self._recent.append(self._stats(frame, traffic, outcome, reason, state, bandwidth, expected_s,
+                                            done))
             return Inference(outputs, self._recent[-1])
 
     @property
@@ -227,18 +231,17 @@ class Robot:
             return self._local, "the server does not have the plan yet"
         return part, ""
 
-    def _split(self, frame: RobotFrame, inputs: Sequence[torch.Tensor], stamp: Tuple[int, int],
-               frame_id: str) -> Tuple[torch.Tensor, ...]:
-        plan, connection = frame.part.plan, self.connection
-        self._sender.begin(FrameKey(self.config.robot_id, connection.session, self._number, plan.epoch, stamp,
-                                    frame_id))
-        local_s = self._planner.local_s
-        deadline = (plan.predicted_ms or 0.0) / 1e3 + _DEADLINE_LOCALS * local_s
-        return frame.run_split(inputs, self._sender, connection.pulse, lambda: self.bandwidth.sample().up, local_s,
-                               deadline)
+    def _split(self, frame: RobotFrame, inputs: Sequence[torch.Tensor], stamp: Tuple[int, int], frame_id: str,
+               expected_s: float) -> Tuple[torch.Tensor, ...]:
+        connection = self.connection
+        self._sender.begin(FrameKey(self.config.robot_id, connection.session, self._number,
+                                    frame.part.plan.epoch, stamp, frame_id))
+        return frame.run_split(inputs, self._sender, connection.pulse, lambda: self.bandwidth.sample().up,
+                               max(expected_s, self._planner.local_s),
+                               expected_s + _DEADLINE_LOCALS * self._planner.local_s)
 
     def _stats(self, frame: RobotFrame, traffic: Traffic, outcome: str, reason: str, state: str, bandwidth: float,
-               done: float) -> FrameStats:
+               expected_s: float, done: float) -> FrameStats:
         plan, latency = frame.part.plan, done - frame.began
         busy = sum(stop - start for start, stop in frame.busy)
         radio = outside([(sent, min(acked, done)) for sent, acked, _ in traffic.spans], frame.busy)
@@ -247,20 +250,24 @@ class Robot:
         return FrameStats(
             frame=self._number, outcome=outcome, reason=reason, state=state, strategy=self.strategy,
             plan=self._words.get(plan.epoch, plan.strategy), epoch=plan.epoch, inference_s=latency,
-            predicted_s=self._predicted_s(plan, bandwidth), encode_s=traffic.encode_s, uplink_wait_s=traffic.wait_s,
+            predicted_s=expected_s, encode_s=traffic.encode_s, uplink_wait_s=traffic.wait_s,
             robot_compute_s=busy, server_compute_s=frame.server_busy_s, downlink_s=frame.downlink_s,
             merge_s=frame.merge_s, bytes_up=traffic.bytes, bytes_down=frame.bytes_down,
             energy_j=float(self.config.power.energy(busy, radio, max(latency, busy + radio))), bandwidth=bandwidth,
             began=frame.began, spans=tuple(spans))
 
     def _predicted_s(self, plan: Plan, bandwidth: float) -> float:
-        """What the scheduler expects of a plan at this bandwidth, not only at its rung's."""
+        """What the scheduler expects of a plan at this bandwidth (to 5 %), not only at its rung's."""
         timeline = self._planner.timeline
         if plan.is_local:
             return self._planner.local_s
         if timeline is None or bandwidth <= 0:
             return (plan.predicted_ms or 0.0) / 1e3
-        return timeline.predict(plan, self._link_model(bandwidth), self.config.power).latency_s
+        key = (plan.epoch, round(math.log(bandwidth) * 20))
+        if key not in self._predictions:
+            link = self._link_model(math.exp(key[1] / 20))
+            self._predictions[key] = timeline.predict(plan, link, self.config.power).latency_s
+        return self._predictions[key]
 
     def _timeline_of(self, done: FrameStats) -> Dict[str, Any]:
         """What a frame really did and what the scheduler expected of it, for pictures."""

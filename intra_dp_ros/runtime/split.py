@@ -23,7 +23,7 @@ from intra_dp_ros.runtime.stats import DOWNLINK, ROBOT, FrameSpan
 from intra_dp_ros.wire.messages import Tile
 
 _CHECK_S = 0.02  # between looks at the link while waiting
-#: Give up when sending the rest would take this many times a local run.
+#: Give up when sending the rest would take this many times what the frame was expected to take.
 _TOO_SLOW = 1.5
 
 
@@ -65,12 +65,12 @@ class RobotFrame:
         return self._outputs()
 
     def run_split(self, inputs: Sequence[torch.Tensor], sender: TileSender, pulse: Pulse,
-                  uplink: Callable[[], float], local_s: float, deadline_s: float) -> Tuple[torch.Tensor, ...]:
+                  uplink: Callable[[], float], patience_s: float, deadline_s: float) -> Tuple[torch.Tensor, ...]:
         """A plan with the server; `sender.begin` was called for the frame.
 
         Args:
             uplink: estimated bandwidth now [byte/s]; 0: unknown.
-            local_s: what a local run takes.
+            patience_s: what the plan or a local run is expected to take, whichever is longer.
             deadline_s: since the beginning of the frame; later the robot takes over whatever happens.
 
         Raises:
@@ -92,7 +92,7 @@ class RobotFrame:
             if rate > 0.0:
                 traffic = sender.traffic()
                 left = (traffic.in_flight + traffic.queued) / rate
-                if left > _TOO_SLOW * local_s:
+                if left > _TOO_SLOW * patience_s:
                     raise TakeOver("sending the rest would take {:.0f} ms more".format(left * 1e3))
 
         self._check = check
