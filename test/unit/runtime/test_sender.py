@@ -1,0 +1,134 @@
+"""The tile sender over an in-process link: whole, in order, bounded in flight, a new frame drops the old one."""
+import threading
+import time
+from zlib import crc32
+
+import pytest
+import torch
+
+from intra_dp_ros.graph.record import record
+from intra_dp_ros.lop.tiling import Tiling
+from intra_dp_ros.runtime.sender import TILE_BYTES, FrameKey, TileSender
+from intra_dp_ros.wire.link import InProcessLink
+from intra_dp_ros.wire.messages import Ack, serialised_bytes
+
+ROWS, COLUMNS = 64, 1500  # 288 kB of uint8 RGB
+
+
+@pytest.fixture(scope="module")
+def tiling():
+    image = torch.zeros((1, ROWS, COLUMNS, 3), dtype=torch.uint8)
+    return Tiling(record(lambda x: x.float() * 2.0, (image,)).graph)
+
+
+class Receiver:
+    """The other end; acknowledges when told to."""
+
+    def __init__(self):
+        self.near, self.far = InProcessLink.pair()
+        self.tiles = []
+        self.acknowledges = True
+        self.change = threading.Condition()
+        self.far.subscribe(self._on_tile)
+
+    def _on_tile(self, tile):
+        with self.change:
+            self.tiles.append(tile)
+            self.change.notify_all()
+        if self.acknowledges:
+            self.far.send(ack_of(tile))
+
+    def wait(self, count):
+        with self.change:
+            assert self.change.wait_for(lambda: len(self.tiles) >= count, 10.0), len(self.tiles)
+
+
+def ack_of(tile):
+    return Ack(tile.robot_id, tile.session, tile.frame, tile.sequence, serialised_bytes(tile), time.monotonic())
+
+
+@pytest.fixture
+def receiver():
+    made = Receiver()
+    yield made
+    made.near.close()
+
+
+def start(receiver, tiling, **options):
+    sender = TileSender(receiver.near, tiling, "sender", **options)
+    receiver.near.subscribe(sender.acked)
+    sender.begin(FrameKey("r", 7, 1, 3, (5, 6), "camera"))
+    return sender
+
+
+def image():
+    return torch.randint(0, 256, (1, ROWS, COLUMNS, 3), dtype=torch.uint8)
+
+
+def test_a_chunk_arrives_whole_and_in_order(receiver, tiling):
+    sender, x = start(receiver, tiling), image()
+    try:
+        sender.put(0, 10, x.narrow(1, 10, 54), "raw", busy=0.25)
+        receiver.wait(4)
+        tiles = receiver.tiles
+        assert b"".join(t.data for t in tiles) == x[:, 10:].numpy().tobytes()
+        assert [t.more for t in tiles] == [True] * (len(tiles) - 1) + [False]
+        assert [t.sequence for t in tiles] == list(range(len(tiles)))
+        assert (tiles[0].start, tiles[-1].stop) == (10, 64)
+        assert all(a.stop == b.start for a, b in zip(tiles, tiles[1:]))
+        assert all(len(t.data) <= TILE_BYTES and t.crc32 == crc32(t.data) for t in tiles)
+        assert {(t.frame, t.epoch, t.session, t.stamp, t.frame_id, t.busy) for t in tiles} == {
+            (1, 3, 7, (5, 6), "camera", 0.25)}
+        end = time.monotonic() + 10.0
+        while sender.traffic().in_flight and time.monotonic() < end:
+            time.sleep(0.01)
+        traffic = sender.traffic()
+        assert (traffic.in_flight, traffic.queued) == (0, 0)
+        assert traffic.bytes == 54 * COLUMNS * 3 and len(traffic.spans) == len(tiles)
+    finally:
+        sender.close()
+
+
+def test_few_bytes_in_flight(receiver, tiling):
+    receiver.acknowledges = False
+    sender = start(receiver, tiling, window=lambda: 130000)
+    try:
+        sender.put(0, 0, image(), "raw")
+        receiver.wait(2)
+        time.sleep(0.2)
+        assert len(receiver.tiles) == 2
+        assert sender.traffic().in_flight <= 130000 < sender.traffic().in_flight + sender.traffic().queued
+        for tile in list(receiver.tiles):
+            receiver.far.send(ack_of(tile))
+        receiver.wait(4)
+    finally:
+        sender.close()
+
+
+def test_a_new_frame_drops_the_old_one(receiver, tiling):
+    receiver.acknowledges = False
+    sender = start(receiver, tiling)
+    try:
+        sender.put(0, 0, image(), "raw")
+        receiver.wait(1)
+        receiver.acknowledges = True
+        sender.begin(FrameKey("r", 7, 2, 3))
+        sender.put(0, 0, image().narrow(1, 0, 8), "raw")
+        with receiver.change:
+            assert receiver.change.wait_for(lambda: receiver.tiles[-1].frame == 2, 10.0)
+        time.sleep(0.1)
+        assert receiver.tiles[-1].frame == 2
+        sequences = [t.sequence for t in receiver.tiles]
+        assert sequences == sorted(set(sequences))
+    finally:
+        sender.close()
+
+
+def test_close_does_not_hang_on_a_silent_link(receiver, tiling):
+    receiver.acknowledges = False
+    sender = start(receiver, tiling)
+    sender.put(0, 0, image(), "raw")
+    receiver.wait(1)
+    began = time.monotonic()
+    sender.close()
+    assert time.monotonic() - began < 1.5
