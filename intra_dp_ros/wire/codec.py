@@ -28,7 +28,7 @@ class CodecError(ValueError):
 class Codec:
     """One way to write an array as bytes."""
 
-    encode: Callable[[np.ndarray], bytes]  # of a C-contiguous array
+    encode: Callable[[np.ndarray], bytes]  # of an array of any memory layout, in C order
     decode: Callable[[bytes, np.ndarray], None]  # (data, empty C-contiguous array to be filled); only the array's size
     longest: Callable[[Shape, int], int]  # (shape, bytes of the array) -> longest encoding there can be [byte]
     module: str = ""  # Python module that it needs
@@ -48,7 +48,7 @@ def encode(name: str, array: np.ndarray) -> bytes:
     """
     codec = _codec(name)
     _check(array.shape, array.dtype)
-    return codec.encode(np.ascontiguousarray(array).reshape(array.shape))  # older numpy makes 0-d arrays 1-d
+    return codec.encode(array)
 
 
 def decode(name: str, data: bytes, shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
@@ -111,7 +111,7 @@ def _module(name: str) -> ModuleType:
 
 
 def _octets(array: np.ndarray) -> np.ndarray:
-    """The bytes of a C-contiguous array, shared with it."""
+    """The bytes of an array in C order; of a C-contiguous array they are shared with it."""
     return array.reshape(-1).view(np.uint8)
 
 
@@ -156,7 +156,8 @@ def _encode_png(array: np.ndarray) -> bytes:
     shape = _check_image(array)
     cv2 = _module("png")
     try:
-        done, data = cv2.imencode(".png", array.reshape(shape), [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL])
+        done, data = cv2.imencode(".png", np.ascontiguousarray(array.reshape(shape)),
+                                  [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL])
     except cv2.error as error:
         raise CodecError("OpenCV cannot encode shape {}: {}".format(shape, error)) from None
     if not done:

@@ -125,6 +125,11 @@ def test_sizes_are_capped(gate, message, changed, field):
     gate.check(dataclasses.replace(message, **shorter))
 
 
+def test_text_that_is_no_unicode_is_measured_all_the_same(gate):
+    gate.check(dataclasses.replace(PLAN, json="\udc80"))
+    refused(gate, dataclasses.replace(ACK, reason="\udc80" * 1366), "size", "reason")
+
+
 def test_what_does_not_travel_is_a_type_error(gate):
     with pytest.raises(TypeError, match="str"):
         gate.check("tile")
