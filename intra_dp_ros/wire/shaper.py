@@ -129,8 +129,9 @@ class TraceShaper:
         if direction not in DIRECTIONS:
             raise ValueError("the direction is {!r}, expected one of {}".format(direction, DIRECTIONS))
         air = "both" if self.half_duplex else direction
-        start = now - self.origin
         with self._lock:
+            origin = self.origin
+            start = now - origin
             bulk = max(self._bulk_free.get(air, start), start)
             if nbytes < SMALL_BYTES:
                 done = self.trace.finish(max(self._small_free.get(air, start), start), nbytes)
@@ -138,7 +139,14 @@ class TraceShaper:
                 self._bulk_free[air] = self.trace.finish(bulk, nbytes)
             else:
                 done = self._bulk_free[air] = self.trace.finish(bulk, nbytes)
-        return done + self.origin
+        return done + origin
+
+    def restart(self, origin: float) -> None:
+        """The trace begins again at `origin`, on the same clock; what still waited for the air is forgotten."""
+        with self._lock:
+            self.origin = origin
+            self._bulk_free.clear()
+            self._small_free.clear()
 
     def rate(self, now: float) -> float:
         """True bandwidth at `now` [byte/s], for reports only."""

@@ -131,6 +131,14 @@ def test_small_messages_overtake_bulk_but_take_from_it():
     assert shaper.departure(0.0, 10000, "up") == pytest.approx(11.2)
 
 
+def test_a_restart_forgets_what_waited():
+    shaper = TraceShaper(make([(1, 1000), (1, 2000)]), origin=10.0)
+    assert shaper.departure(11.0, 2000000, "up") > 1000.0
+    shaper.restart(12.5)
+    assert shaper.rate(12.6) == 1000 and shaper.rate(13.6) == 2000
+    assert shaper.departure(12.5, 3000, "down") == pytest.approx(14.5)
+
+
 @pytest.mark.parametrize("wrong", [lambda: TraceShaper(Trace.constant(1), delay=-1.0),
                                    lambda: TraceShaper(Trace.constant(1)).departure(0.0, 1, "left")])
 def test_impossible_shapers(wrong):
