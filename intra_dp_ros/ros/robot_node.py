@@ -164,7 +164,8 @@ class RobotNode:
     def _on_status(self, _: Any) -> GetStatusResponse:
         status = self.robot.status()
         model = self.pipeline.model
-        status.update(robot_id=self.settings.robot.robot_id, model=model.name, weights=model.weights, weights_note=model.weights_note,
+        status.update(robot_id=self.settings.robot.robot_id, model=model.name, weights=model.weights,
+                      weights_note=model.weights_note,
                       answered=self._answered, skipped=self._mailbox.replaced, bad=self._bad,
                       doing=self.progress.line)
         return GetStatusResponse(status["state"], json.dumps(status))

@@ -15,6 +15,7 @@ from intra_dp_ros.ros.topics import server_service
 from intra_dp_ros.runtime.limits import Limits
 from intra_dp_ros.runtime.server import Server
 from intra_dp_ros.srv import GetStatus, GetStatusResponse, OpenSession, PutBlob
+from intra_dp_ros.wire.messages import BlobReply, OpenReply
 
 
 class ServerNode:
@@ -45,10 +46,18 @@ class ServerNode:
         Diagnostics("intra_dp server", device, self._diagnose)
 
     def _open(self, request: Any) -> Any:
-        return conversions.open_reply_to_srv(self.server.open(conversions.open_request_from_srv(request)))
+        try:
+            reply = self.server.open(conversions.open_request_from_srv(request))
+        except conversions.MessageError as error:
+            reply = OpenReply(False, str(error))
+        return conversions.open_reply_to_srv(reply)
 
     def _put(self, request: Any) -> Any:
-        return conversions.blob_reply_to_srv(self.server.put(conversions.blob_request_from_srv(request)))
+        try:
+            reply = self.server.put(conversions.blob_request_from_srv(request))
+        except conversions.MessageError as error:
+            reply = BlobReply(False, str(error))
+        return conversions.blob_reply_to_srv(reply)
 
     def _status(self, _: Any) -> GetStatusResponse:
         return GetStatusResponse("BUSY" if self.server.is_busy else "READY", json.dumps(self.server.status()))

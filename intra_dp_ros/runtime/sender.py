@@ -120,9 +120,9 @@ class TileSender:
         """The other side has a tile."""
         now = time.monotonic()
         with self._change:
-            found = self._flying.pop(ack.sequence, None)
-            if found is None or ack.session != self._key.session:
+            if ack.session != self._key.session or ack.sequence not in self._flying:
                 return
+            found = self._flying.pop(ack.sequence)
             self._spans.append((found[0], now, found[2]))
             if not self._flying:
                 self._wait_s += now - self._waiting_since
