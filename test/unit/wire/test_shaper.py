@@ -132,7 +132,7 @@ def test_small_messages_overtake_bulk_but_take_from_it():
 
 
 def test_a_restart_forgets_what_waited():
-    shaper = TraceShaper(make([(1, 1000), (1, 2000)]), origin=10.0)
+    shaper = TraceShaper(make([(4, 1000), (4, 2000)]), origin=10.0)
     assert shaper.departure(11.0, 2000000, "up") > 1000.0
     shaper.restart(12.5)
     assert shaper.rate(12.6) == 1000 and shaper.rate(13.6) == 2000
