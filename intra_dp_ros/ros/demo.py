@@ -9,15 +9,12 @@ import math
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
-import rospy
-
 from intra_dp_ros.apps.people import PersonDetection, PersonKeypoint
 from intra_dp_ros.bench.bag import open_source
 from intra_dp_ros.bench.record import BandwidthPoint, DemoRecord, FrameSample, Span
@@ -26,6 +23,7 @@ from intra_dp_ros.bench.summary import summarise, text_summary
 from intra_dp_ros.bench.video import annotate, caption_of
 from intra_dp_ros.ros.bag_writer import DEFAULT_TOPIC, write_bag
 from intra_dp_ros.ros.demo_listener import Listener
+from intra_dp_ros.ros.own_master import LaunchError, OwnMaster
 from intra_dp_ros.runtime.engine import device_name
 from intra_dp_ros.wire.shaper import Trace
 
@@ -34,10 +32,6 @@ _READY_S = 600.0  # for models, profiles and plans on the first run
 _LAST_ANSWER_S = 10.0  # after the last image of a run
 _LONGEST_PERIOD_S, _SHORTEST_PERIOD_S = 10.0, 0.4
 _SHOWN = 24  # annotated frames in the video, at most
-
-
-class DemoError(RuntimeError):
-    """The demo cannot go on; the message says why."""
 
 
 class Demo:
@@ -49,8 +43,10 @@ class Demo:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
-        self._launch: Optional[subprocess.Popen] = None
-        self._log = None
+        self._nodes = OwnMaster("demo.launch", [
+            "model:=" + options.model, "trace:=" + os.path.abspath(options.trace),
+            "robot_slowdown:={:g}".format(options.robot_slowdown), "rviz:={}".format(str(options.rviz).lower()),
+            "strategy:=local"], os.path.join(options.out, "nodes.log"))
         self._listener: Optional[Listener] = None
 
     def run(self) -> int:
@@ -81,7 +77,7 @@ class Demo:
                 mean_bandwidth_MBps=trace.carried(trace.period) / trace.period / 1e6, seconds=self.options.seconds,
                 frames_in=frames_in, samples=tuple(samples), bandwidth=tuple(bandwidth), **spans)
         finally:
-            self._stop()
+            self._nodes.stop()
         page = write_report(record, shown, self.options.out)
         summary = summarise(record)
         if self.options.json:
@@ -105,43 +101,20 @@ class Demo:
         return 1 if broken else 0
 
     def _start(self) -> None:
-        """roslaunch with a master on a port of its own."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        os.environ["ROS_MASTER_URI"] = "http://127.0.0.1:{}".format(port)
-        os.environ["ROS_IP"] = "127.0.0.1"
         options = self.options
-        log = os.path.join(options.out, "nodes.log")
-        self._log = open(log, "w", encoding="utf-8")
-        self._launch = subprocess.Popen(
-            ["roslaunch", "-p", str(port), "intra_dp_ros", "demo.launch", "model:=" + options.model,
-             "trace:=" + os.path.abspath(options.trace), "robot_slowdown:={:g}".format(options.robot_slowdown),
-             "rviz:={}".format(str(options.rviz).lower()), "strategy:=local"],
-            stdout=self._log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True)
-        print("nodes are starting; their log is {}".format(log), flush=True)
-        end = time.monotonic() + 60.0
-        while time.monotonic() < end:
-            self._alive()
-            try:
-                rospy.get_master().getPid()
-                break
-            except OSError:
-                time.sleep(0.2)
-        rospy.init_node("demo", anonymous=True, disable_signals=True)
+        print("nodes are starting; their log is {}".format(self._nodes.log), flush=True)
+        self._nodes.start("demo")
         self._listener = Listener("/intra_dp_robot", "/shaper", "/people", "/stats", DEFAULT_TOPIC)
-
-    def _alive(self) -> None:
-        if self._launch.poll() is not None:
-            raise DemoError("the nodes have stopped; see {}".format(self._log.name))
+        print("model {}, robot emulated as {:g} times slower than this machine, trace {}".format(
+            options.model, options.robot_slowdown, os.path.basename(options.trace)), flush=True)
 
     def _wait_until_ready(self) -> Dict:
         """Model loaded, operators measured, weights uploaded, plans made; a line whenever something new is done."""
         end, said = time.monotonic() + _READY_S, ""
         for strategy in STRATEGIES[1:]:
-            self._listener.set_strategy(strategy, self._alive)  # has its plans made
+            self._listener.set_strategy(strategy, self._nodes.check)  # has its plans made
             while True:
-                self._alive()
+                self._nodes.check()
                 status = self._listener.status()
                 if status is not None and status["ready"].get(strategy) and status["state"] == "SPLIT":
                     break
@@ -151,7 +124,7 @@ class Demo:
                     print("  {}".format(doing), flush=True)
                     said = doing
                 if time.monotonic() > end:
-                    raise DemoError("not ready after {:.0f} s: {}; see {}".format(_READY_S, doing, self._log.name))
+                    raise LaunchError("not ready after {:.0f} s: {}; see {}".format(_READY_S, doing, self._nodes.log))
                 time.sleep(0.5)
         return status
 
@@ -171,7 +144,7 @@ class Demo:
     def _replay(self, strategy: str, bag: str) -> Listener:
         """One strategy on the bag and the trace, both from their beginning."""
         listener = self._listener
-        listener.set_strategy(strategy, self._alive)
+        listener.set_strategy(strategy, self._nodes.check)
         time.sleep(1.5)  # a change of strategy opens or closes the connection
         listener.restart_trace()
         listener.begin(strategy)
@@ -182,7 +155,7 @@ class Demo:
             last, deadline = time.monotonic(), None
             while deadline is None or (listener.unanswered() and time.monotonic() < deadline):
                 time.sleep(0.05)
-                self._alive()
+                self._nodes.check()
                 if deadline is None and player.poll() is not None:
                     deadline = time.monotonic() + _LAST_ANSWER_S
                 if time.monotonic() - last >= 1.0:
@@ -222,16 +195,6 @@ class Demo:
                     for s in frame["predicted_spans"]]
         return dict(measured_spans=tuple(spans), predicted_spans=tuple(expected), gantt_frame=frame["frame"])
 
-    def _stop(self) -> None:
-        if self._launch is not None and self._launch.poll() is None:
-            os.killpg(self._launch.pid, signal.SIGINT)
-            try:
-                self._launch.wait(timeout=20.0)
-            except subprocess.TimeoutExpired:
-                os.killpg(self._launch.pid, signal.SIGKILL)
-        if self._log is not None:
-            self._log.close()
-
 
 def _person(msg) -> PersonDetection:
     return PersonDetection(msg.score, (msg.x_min, msg.y_min, msg.x_max, msg.y_max),
@@ -267,7 +230,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         code = Demo(parse()).run()
-    except (DemoError, OSError, ValueError) as error:
+    except (LaunchError, OSError, ValueError) as error:
         print("demo: {}".format(error), file=sys.stderr)
         code = 1
     except KeyboardInterrupt:

@@ -1,0 +1,74 @@
+"""A ROS master and a launch file of one's own, for demos and benches that must not disturb what else runs here."""
+import os
+import signal
+import socket
+import subprocess
+import time
+from typing import Optional, Sequence
+
+import rospy
+
+_MASTER_S = 60.0  # until the master answers
+
+
+class LaunchError(RuntimeError):
+    """The nodes are not there; the message names their log."""
+
+
+class OwnMaster:
+    """`roslaunch` on a free port of this machine, with this process as one of its nodes.
+
+    Args:
+        launch: file of this package.
+        arguments: of the launch file, "name:=value".
+        log: file for all the nodes say.
+    """
+
+    def __init__(self, launch: str, arguments: Sequence[str], log: str) -> None:
+        self._launch = launch
+        self._arguments = list(arguments)
+        self.log = log
+        self._process: Optional[subprocess.Popen] = None
+
+    def start(self, node: str) -> None:
+        """Start the nodes and become the node `node`.
+
+        Raises:
+            LaunchError: no master after a minute.
+        """
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        os.environ["ROS_MASTER_URI"] = "http://127.0.0.1:{}".format(port)
+        os.environ["ROS_IP"] = "127.0.0.1"
+        os.environ.pop("ROS_HOSTNAME", None)
+        with open(self.log, "w", encoding="utf-8") as log:
+            self._process = subprocess.Popen(
+                ["roslaunch", "-p", str(port), "intra_dp_ros", self._launch, *self._arguments],
+                stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True)
+        end = time.monotonic() + _MASTER_S
+        while True:
+            self.check()
+            try:
+                rospy.get_master().getPid()
+                break
+            except OSError:
+                if time.monotonic() > end:
+                    raise LaunchError("no ROS master after {:.0f} s; see {}".format(_MASTER_S, self.log)) from None
+                time.sleep(0.2)
+        rospy.init_node(node, anonymous=True, disable_signals=True)
+
+    def check(self) -> None:
+        """Raises LaunchError when the nodes have stopped."""
+        if self._process is not None and self._process.poll() is not None:
+            raise LaunchError("the nodes have stopped; see {}".format(self.log))
+
+    def stop(self) -> None:
+        """Stop all nodes and the master."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        os.killpg(self._process.pid, signal.SIGINT)
+        try:
+            self._process.wait(timeout=20.0)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
