@@ -1,0 +1,163 @@
+"""Bandwidth of the link, from when acknowledged tiles arrived: how far the air spreads tiles that were sent together.
+
+Only differences between the receiver's own stamps count, so neither clocks nor the way of the acknowledgements matter.
+Consecutive tiles of a frame are put together into trains, long enough that the jitter of threads does not count; each
+train gives one rate.  The estimate is a high quantile of the newest rates, weighted by bytes and by age: a train that
+waited for the application shows less than the link carries and hardly counts, as long as others did not wait.
+
+Thread-safe; one lock covers all state; no threads of its own.
+"""
+import collections
+import math
+import threading
+import time
+from typing import Callable, Deque, Dict, List, NamedTuple, Optional, Tuple
+
+from intra_dp_ros.wire.messages import Ack, BandwidthSample
+
+#: Without a measurement for this long the bandwidth is unknown [s].
+STALE_S = 3.0
+
+_SMALL_BYTES = 4096  # a tile below this says more about threads than about the link
+_TRAIN_S = 0.005  # a train of this length is long enough, however few its tiles
+_TRAIN_TILES = 3  # ... and one of so many tiles, however short
+_SHORTEST_S = 0.001  # what a train takes at least: stamps are no better than this
+_LONGEST_GAP_S = 2.0  # between tiles of one frame: longer ones are an outage, not a slow link
+_LONGEST_PROBE_GAP_S = 0.25  # between tiles of one probe train; trains do not say where they end
+_WINDOW_S = 0.5  # of trains that count
+_FADE_S = 0.15  # a train counts 1/e for every so much of age
+_QUANTILE = 0.65
+_FRESH_S = 0.5  # an estimate is as good as new for so long
+_ENOUGH_TILES = 6  # measured tiles in the window that make an estimate trustworthy
+_RTT_WINDOW_S = 5.0
+
+
+class _Train(NamedTuple):
+    end: float  # receiver's clock [s]
+    rate: float  # [byte/s]
+    nbytes: int
+    tiles: int
+    probe: bool
+
+
+class _Direction:
+    """One direction of the link; the caller locks."""
+
+    def __init__(self) -> None:
+        self.newest = -math.inf  # when the newest train was complete, own clock [s]
+        self.rate = 0.0  # estimate [byte/s]
+        self._trains: Deque[_Train] = collections.deque()
+        self._last: Optional[Tuple[int, int, float]] = None  # session, frame and arrival of the last tile
+        self._bytes = 0  # of the train so far
+        self._tiles = 0
+        self._duration = 0.0
+
+    @property
+    def tiles(self) -> int:
+        """Measured tiles behind the estimate."""
+        return sum(train.tiles for train in self._trains)
+
+    @property
+    def is_probe(self) -> bool:
+        """Whether the newest train was a probe."""
+        return bool(self._trains) and self._trains[-1].probe
+
+    def add(self, ack: Ack, now: float) -> None:
+        if not math.isfinite(ack.received):
+            return
+        key, last = (ack.session, ack.frame), self._last
+        self._last = (*key, ack.received)
+        probe = ack.frame == 0
+        gap = -1.0 if last is None or key != last[:2] else ack.received - last[2]
+        if not 0.0 <= gap <= (_LONGEST_PROBE_GAP_S if probe else _LONGEST_GAP_S):
+            self._begin()  # the sender was idle before this tile, or the receiver is another one
+            return
+        self._bytes += ack.bytes
+        self._duration += gap
+        if ack.bytes < _SMALL_BYTES:
+            return
+        self._tiles += 1
+        if self._duration >= _TRAIN_S or self._tiles >= _TRAIN_TILES:
+            rate = self._bytes / max(self._duration, _SHORTEST_S)
+            self._trains.append(_Train(ack.received, rate, self._bytes, self._tiles, probe))
+            self._begin()
+            self._update(ack.received)
+            self.newest = now
+
+    def _begin(self) -> None:
+        self._bytes, self._tiles, self._duration = 0, 0, 0.0
+
+    def _update(self, now: float) -> None:
+        while not 0.0 <= now - self._trains[0].end <= _WINDOW_S:
+            self._trains.popleft()  # too old, or of a receiver whose clock began anew
+        self.rate = _quantile([(t.rate, t.nbytes * math.exp((t.end - now) / _FADE_S)) for t in self._trains])
+
+
+def _quantile(weighted: List[Tuple[float, float]]) -> float:
+    """The value below which `_QUANTILE` of the weight lies; `weighted`: (value, weight > 0), not empty."""
+    weighted.sort()
+    left = _QUANTILE * sum(weight for _, weight in weighted)
+    for value, weight in weighted:
+        left -= weight
+        if left <= 0.0:
+            return value
+    return weighted[-1][0]
+
+
+class BandwidthEstimator:
+    """What one robot's link carries.
+
+    Args:
+        robot_id: for the samples.
+        clock: own clock [s], for the age of what was measured.
+    """
+
+    def __init__(self, robot_id: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._robot_id = robot_id
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._directions: Dict[str, _Direction] = {"up": _Direction(), "down": _Direction()}
+        self._trips: Deque[Tuple[float, float]] = collections.deque()  # when, round trip [s]
+
+    def on_ack(self, direction: str, ack: Ack) -> None:
+        """A tile has arrived.
+
+        Args:
+            direction: of the tile, "up" or "down".
+
+        Raises:
+            ValueError: another direction.
+        """
+        measured = self._directions.get(direction)
+        if measured is None:
+            raise ValueError("direction is {!r}, expected up or down".format(direction))
+        with self._lock:
+            measured.add(ack, self._clock())
+
+    def on_rtt(self, seconds: float) -> None:
+        """A round trip was measured [s]."""
+        if not 0.0 <= seconds < math.inf:
+            return
+        now = self._clock()
+        with self._lock:
+            # Increasing from the front: a round trip that a later one undercuts is never the least again.
+            while self._trips and self._trips[-1][1] >= seconds:
+                self._trips.pop()
+            self._trips.append((now, seconds))
+
+    def sample(self) -> BandwidthSample:
+        """The estimate now; `up` and `down` are 0 while unknown, `down` is `up` while only that is known."""
+        now = self._clock()
+        with self._lock:
+            while self._trips and self._trips[0][0] < now - _RTT_WINDOW_S:
+                self._trips.popleft()
+            rtt = self._trips[0][1] if self._trips else 0.0
+            up, down = self._directions["up"], self._directions["down"]
+            age = now - up.newest
+            known = age < STALE_S
+            freshness = min(1.0, max(0.0, (STALE_S - age) / (STALE_S - _FRESH_S)))
+            return BandwidthSample(
+                robot_id=self._robot_id, up=up.rate if known else 0.0,
+                down=down.rate if now - down.newest < STALE_S else up.rate if known else 0.0, rtt=rtt, age=age,
+                confidence=freshness * min(1.0, up.tiles / _ENOUGH_TILES) if known else 0.0,
+                source="none" if not known else "probe" if up.is_probe else "traffic")
