@@ -2,7 +2,7 @@
 import json
 import os
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Mapping, Optional, Sequence, Tuple
 
 import numpy as np
@@ -27,6 +27,10 @@ class Profile:
             raise ValueError("profile: {} and {} coefficients; measure again".format(len(self.a_ms), len(self.b_ms)))
         if not all(0 <= c < float("inf") for c in (*self.a_ms, *self.b_ms)):
             raise ValueError("profile: coefficients must be finite and >= 0; measure again")
+
+    def scaled(self, factor: float) -> "Profile":
+        """The profile of a device that is `factor` times slower."""
+        return replace(self, a_ms=tuple(a * factor for a in self.a_ms), b_ms=tuple(b * factor for b in self.b_ms))
 
     def to_json(self) -> str:
         """Canonical JSON."""

@@ -25,16 +25,18 @@ class Planner:
         engine: with its profile measured.
         slowdown: of the emulated robot.
         link: what the link is like; its bandwidths are replaced by those of the ladder.
+        codec: of the graph's inputs.
         folder: where tables are kept.
         ready: called with all plans whenever there are new ones.
         progress: called with (what, done, of).
     """
 
-    def __init__(self, engine: Engine, slowdown: float, link: LinkModel, folder: str,
+    def __init__(self, engine: Engine, slowdown: float, link: LinkModel, codec: str, folder: str,
                  ready: Callable[[List[Plan]], None], progress: Progress = no_progress) -> None:
         self._engine = engine
         self._robot = engine.profile.scaled(slowdown)
         self._link = link
+        self._codec = codec
         self._folder = folder
         self._ready = ready
         self._progress = progress
@@ -110,10 +112,11 @@ class Planner:
 
     def _make(self, server: Profile, strategy: str) -> PlanTable:
         timeline = self.timeline = Timeline(self._engine.tiling, self._robot, server)
-        key = tables.key(self._engine.graph.hash, self._robot, server, self._link, strategy)
+        key = tables.key(self._engine.graph.hash, self._robot, server, self._link, strategy, self._codec)
         made = tables.load(self._folder, key, self._engine.tiling, self._epoch)
         if made is None:
-            made = tables.build(self._engine.tiling, timeline, self._link, strategy, first_epoch=self._epoch,
+            made = tables.build(self._engine.tiling, timeline, self._link, strategy, self._codec,
+                                first_epoch=self._epoch,
                                 progress=lambda done, total: self._progress("planning " + strategy, done, total),
                                 should_stop=lambda: self._closed or server != self._server)
             tables.save(self._folder, key, made)

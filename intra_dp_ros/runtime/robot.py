@@ -84,7 +84,8 @@ class Robot:
         self.connection: Optional[Connection] = None
         self._weights = recording.weights
         self._progress = progress
-        self._planner = Planner(self.engine, config.slowdown, self._link_model(), os.path.join(folder, "plans"),
+        self._planner = Planner(self.engine, config.slowdown, self._link_model(), config.input_codec,
+                                os.path.join(folder, "plans"),
                                 self._on_plans, progress)
         self._local = Part.of_robot(self.engine.kernels, local_plan(self.engine.tiling))
         self._parts: Dict[int, Part] = {}  # by epoch

@@ -1,1 +1,1 @@
-"""The published systems the scheduler is compared with, one file a system."""
+"""What LOSS is compared with: each file one published way to place a network, all through the same plans."""

@@ -1,0 +1,142 @@
+"""Plans by bandwidth: made once in the background, looked up for every frame, kept on disk."""
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, replace
+from typing import Callable, List, Optional, Tuple
+
+from intra_dp_ros.loss.link_model import LinkModel
+from intra_dp_ros.loss.profile import Profile
+from intra_dp_ros.loss.search import search
+from intra_dp_ros.loss.strategies import strategy as strategy_of
+from intra_dp_ros.loss.timeline import Timeline
+from intra_dp_ros.lop.plan import Plan, local_plan, validate
+from intra_dp_ros.lop.tiling import Tiling
+
+VERSION = 1  # of what is on disk, and of the search that made it
+#: Bandwidths that plans are made for [byte/s].
+LADDER = (0.0, 0.5e6, 1e6, 2e6, 3.5e6, 5.5e6, 8e6, 11e6, 15e6, 21e6, 30e6)
+#: The bandwidth must leave a rung's interval by this share before another rung is taken.
+HYSTERESIS = 0.15
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One bandwidth's plan."""
+
+    bandwidth: float  # up [byte/s]
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class PlanTable:
+    """The plans of one strategy, by ascending bandwidth; the first rung is bandwidth 0."""
+
+    strategy: str
+    rungs: Tuple[Rung, ...]
+
+    @property
+    def plans(self) -> List[Plan]:
+        """Every plan once."""
+        return list({r.plan.epoch: r.plan for r in self.rungs}.values())
+
+    def lookup(self, bandwidth: float, current: Optional[int] = None) -> int:
+        """The rung for a bandwidth.
+
+        A rung serves bandwidths from its own up to the next one's, so that a plan is never asked for more than the link
+        was planned to carry.  An unknown bandwidth (0) gets the lowest rung above 0: the plan that asks least of the
+        link, while frames that are sent tell what it really carries; what does not work out is taken over.
+
+        Args:
+            bandwidth: estimated, up [byte/s].
+            current: the rung in use, kept unless the bandwidth left its interval by `HYSTERESIS`.
+        """
+        last = len(self.rungs) - 1
+        if bandwidth <= 0:
+            return min(1, last)
+        if current is not None and current > 0:
+            low = self.rungs[current].bandwidth * (1.0 - HYSTERESIS)
+            high = self.rungs[current + 1].bandwidth * (1.0 + HYSTERESIS) if current < last else float("inf")
+            if low <= bandwidth < high:
+                return current
+        found = 0
+        for index, rung in enumerate(self.rungs):
+            if rung.bandwidth <= bandwidth:
+                found = index
+        return found
+
+
+def build(tiling: Tiling, timeline: Timeline, link: LinkModel, strategy: str, codec: str = "raw", first_epoch: int = 1,
+          progress: Callable[[int, int], None] = lambda done, total: None,
+          should_stop: Callable[[], bool] = lambda: False) -> PlanTable:
+    """The table of a strategy.
+
+    Args:
+        link: a template; its bandwidths are replaced by the ladder's, down in proportion to up.
+        codec: of the graph's inputs.
+        first_epoch: plans are numbered from here on; equal plans share a number, the local plan has number 0.
+
+    Raises:
+        ValueError: no such strategy.
+    """
+    make, down = strategy_of(strategy), link.down / link.up if link.up > 0 else 1.0
+    links = [replace(link, up=b, down=b * down) for b in LADDER]
+    plans: List[Plan] = []
+    for index, at in enumerate(links):
+        if at.up <= 0:
+            plans.append(local_plan(tiling))
+        elif make is search:
+            plans.append(search(tiling, timeline, at, codec, more_seeds=plans[-1:], should_stop=should_stop))
+        else:
+            plans.append(make(tiling, timeline, at, codec))
+        progress(index + 1, len(links))
+    if make is search:  # what was found for a neighbour may serve here too
+        for index in range(len(links) - 2, 0, -1):
+            plans[index] = min((plans[index], plans[index + 1]),
+                               key=lambda p: timeline.predict(p, links[index]).latency_s)
+    return PlanTable(strategy, _numbered(plans, links, timeline, strategy, first_epoch))
+
+
+def _numbered(plans: List[Plan], links: List[LinkModel], timeline: Timeline, strategy: str,
+              first_epoch: int) -> Tuple[Rung, ...]:
+    epochs, rungs = {}, []
+    for plan, link in zip(plans, links):
+        same = replace(plan, epoch=0, predicted_ms=None, strategy=strategy)
+        epoch = 0 if plan.is_local else epochs.setdefault(same, first_epoch + len(epochs))
+        predicted = timeline.predict(plan, link).latency_s * 1e3
+        rungs.append(Rung(link.up, replace(same, epoch=epoch, predicted_ms=predicted)))
+    return tuple(rungs)
+
+
+def key(graph: str, robot: Profile, server: Profile, link: LinkModel, strategy: str, codec: str = "raw") -> str:
+    """Name of a table on disk: plans hold for these operator times, this kind of link and this strategy."""
+    text = json.dumps([VERSION, graph, robot.to_json(), server.to_json(), asdict(link), strategy, codec, LADDER],
+                      sort_keys=True, default=dict)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def save(folder: str, name: str, table: PlanTable) -> None:
+    """Keep a table, all or nothing."""
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, name + ".json")
+    part = "{}.{}.part".format(path, os.getpid())
+    with open(part, "w", encoding="utf-8") as file:
+        json.dump({"strategy": table.strategy, "rungs": [[r.bandwidth, r.plan.to_json()] for r in table.rungs]}, file)
+    os.replace(part, path)
+
+
+def load(folder: str, name: str, tiling: Tiling, first_epoch: int = 1) -> Optional[PlanTable]:
+    """A table kept by `save`, proved again and numbered from `first_epoch`; None when there is none that holds."""
+    path = os.path.join(folder, name + ".json")
+    try:
+        with open(path, encoding="utf-8") as file:
+            raw = json.load(file)
+        plans = [(float(b), Plan.from_json(text)) for b, text in raw["rungs"]]
+        for _, plan in plans:
+            validate(tiling, plan)
+        strategy = str(raw["strategy"])
+    except (OSError, ValueError, KeyError, TypeError):  # not there, or damaged: made anew
+        return None
+    epochs = {e: first_epoch + i for i, e in enumerate(sorted({p.epoch for _, p in plans if not p.is_local}))}
+    return PlanTable(strategy, tuple(
+        Rung(b, replace(p, epoch=0 if p.is_local else epochs[p.epoch])) for b, p in plans))

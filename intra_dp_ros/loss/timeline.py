@@ -1,0 +1,245 @@
+"""What a plan is expected to take: every resource a queue, every piece of rows an event (paper section 4.2).
+
+The simulation follows the runtime step by step: the robot hands its raw rows to the uplink at once and computes its own
+band in chunks; each side lets every operator advance as far as the rows that are there allow, whenever a piece arrives;
+rows that travel leave the moment their operator has computed them.
+"""
+import heapq
+from dataclasses import dataclass
+from typing import Any, Dict, List, Tuple
+
+from intra_dp_ros.loss.energy import PowerModel
+from intra_dp_ros.loss.link_model import HALF, LinkModel
+from intra_dp_ros.loss.profile import Profile
+from intra_dp_ros.lop.plan import DOWN, UP, Plan, needed_rows
+from intra_dp_ros.lop.tiling import Tiling
+
+ROBOT, UPLINK, SERVER, DOWNLINK = "robot", "uplink", "server", "downlink"
+
+
+@dataclass(frozen=True)
+class Span:
+    """One busy time of one resource."""
+
+    lane: str  # ROBOT, UPLINK, SERVER or DOWNLINK
+    start_s: float  # since the inference began
+    stop_s: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a plan is expected to take."""
+
+    latency_s: float
+    energy_j: float  # of the robot
+    robot_busy_s: float
+    server_busy_s: float
+    bytes_up: float  # encoded
+    bytes_down: float
+    spans: Tuple[Span, ...]
+
+
+@dataclass(frozen=True)
+class _Step:
+    """An operator as the simulation sees it."""
+
+    inputs: Tuple[Tuple[int, List[int], int], ...]  # tensor, ready rows by available rows, rows of the tensor
+    outputs: Tuple[int, ...]
+    rows: int
+
+
+class Timeline:
+    """Predicts plans of one graph on one pair of devices.
+
+    Args:
+        tiling: of the graph.
+        robot, server: operator times.
+
+    Raises:
+        ValueError: a profile of another graph.
+    """
+
+    def __init__(self, tiling: Tiling, robot: Profile, server: Profile) -> None:
+        for profile in (robot, server):
+            if len(profile.a_ms) != len(tiling.rules):
+                raise ValueError("a profile of {} operators for a graph of {}: measure again".format(
+                    len(profile.a_ms), len(tiling.rules)))
+        self.tiling = tiling
+        self.robot = robot
+        self.server = server
+        self.steps = [
+            _Step(tuple((t, rows.ready_table.tolist(), rows.n_in) for t, rows in rule.maps), node.outputs, rule.rows)
+            for node, rule in zip(tiling.graph.nodes, tiling.rules)]
+
+    def predict(self, plan: Plan, link: LinkModel, power: PowerModel = PowerModel()) -> Prediction:
+        """Latency, energy and timeline of a valid plan; infinite where the link carries nothing."""
+        return _Run(self, plan, link).result(power)
+
+
+class _Side:
+    """One device in the simulation: how far every operator is, what every tensor holds."""
+
+    def __init__(self, timeline: Timeline, profile: Profile, first: Tuple[int, ...], last: List[int],
+                 received: Dict[int, Tuple[int, int]], sent: Dict[int, Tuple[int, int]]) -> None:
+        self.at = list(first)
+        self.time = 0.0
+        self.busy = 0.0
+        self._last = last
+        self._a = [a / 1e3 for a in profile.a_ms]
+        self._b = [b / 1e3 for b in profile.b_ms]
+        self._steps = timeline.steps
+        self._sent = sent
+        self._active = [v for v in range(len(last)) if first[v] < last[v]]
+        self._computed: Dict[int, List[int]] = {}  # tensor -> [first, next] row computed here
+        self._received = {t: [start, start] for t, (start, _) in received.items()}
+        for v in self._active:
+            for t in self._steps[v].outputs:
+                self._computed[t] = [first[v], first[v]]
+
+    def receive(self, tensor: int, stop: int) -> None:
+        """Rows up to `stop` have come, in order."""
+        self._received[tensor][1] = max(self._received[tensor][1], stop)
+
+    def frontier(self, tensor: int) -> int:
+        """First row that is not here, counted from the first that ever will be."""
+        runs = [run for run in (self._computed.get(tensor), self._received.get(tensor)) if run is not None]
+        if not runs:
+            return -1
+        if len(runs) == 1:
+            return runs[0][1]
+        low, high = sorted(runs)
+        return max(low[1], high[1]) if low[1] >= high[0] else low[1]
+
+    def advance(self) -> List[Tuple[float, int, int, int]]:
+        """Compute what can be computed; rows to be sent as (when, tensor, first row, last row)."""
+        out, waiting = [], []
+        for v in self._active:
+            step, start, stop = self._steps[v], self.at[v], self._last[v]
+            for t, ready, rows in step.inputs:
+                front = self.frontier(t)
+                if 0 <= front < rows:
+                    stop = min(stop, ready[front])
+            if stop > start:
+                cost = self._a[v] + self._b[v] * (stop - start)
+                self.time += cost
+                self.busy += cost
+                self.at[v] = stop
+                for t in step.outputs:
+                    self._computed[t][1] = stop
+                    wanted = self._sent.get(t)
+                    if wanted is not None and max(start, wanted[0]) < min(stop, wanted[1]):
+                        out.append((self.time, t, max(start, wanted[0]), min(stop, wanted[1])))
+            if self.at[v] < self._last[v]:
+                waiting.append(v)
+        self._active = waiting
+        return out
+
+
+class _Run:
+    """One plan on one link."""
+
+    def __init__(self, timeline: Timeline, plan: Plan, link: LinkModel) -> None:
+        self._tiling = tiling = timeline.tiling
+        self._plan = plan
+        self._link = link
+        up = {t.tensor: (t.start, t.stop) for t in plan.transfers if t.direction == UP}
+        down = {t.tensor: (t.start, t.stop) for t in plan.transfers if t.direction == DOWN}
+        self._codec = {(t.tensor, t.direction): link.codecs[t.codec] for t in plan.transfers}
+        inputs = {t: (0, tiling.rows[t]) for t in tiling.graph.inputs}
+        rows = [rule.rows for rule in tiling.rules]
+        self._robot = _Side(timeline, timeline.robot, plan.robot_start, rows, {**down, **inputs},
+                            {t: r for t, r in up.items() if t not in inputs})
+        self._server = _Side(timeline, timeline.server, (0,) * len(rows), list(plan.server_stop), up, down)
+        self._events: List[Tuple[float, int, str, Any]] = []
+        self._count = 0
+        self._encoded = {UP: 0.0, DOWN: 0.0}  # when the codec of each direction is free
+        self._air = {UP: 0.0, DOWN: 0.0}
+        self._bytes = {UP: 0.0, DOWN: 0.0}
+        self._spans: List[Span] = []
+        self._end = 0.0
+        self._run()
+
+    def result(self, power: PowerModel) -> Prediction:
+        latency = self._end
+        radio = _outside([s for s in self._spans if s.lane in (UPLINK, DOWNLINK)],
+                         [s for s in self._spans if s.lane == ROBOT])
+        busy = self._robot.busy
+        return Prediction(latency, float(power.energy(busy, min(radio, max(0.0, latency - busy)), latency)), busy,
+                          self._server.busy, self._bytes[UP], self._bytes[DOWN], tuple(self._spans))
+
+    def _run(self) -> None:
+        self._begin()
+        while self._events:
+            now, _, kind, piece = heapq.heappop(self._events)
+            if kind == "send":
+                self._send(now, *piece)
+            else:
+                self._arrive(now, *piece)
+
+    def _begin(self) -> None:
+        """Raw rows to the uplink, then the robot's own band in chunks."""
+        tiling, plan = self._tiling, self._plan
+        for t in plan.transfers:
+            if t.direction == UP and t.tensor in tiling.graph.inputs:
+                n = t.stop - t.start
+                for i in range(t.chunks):
+                    self._encode(0.0, UP, t.tensor, t.start + n * i // t.chunks, t.start + n * (i + 1) // t.chunks)
+        _, need = needed_rows(tiling, plan.server_stop, plan.robot_start)
+        for chunk in range(plan.robot_chunks):
+            for t in tiling.graph.inputs:
+                rows = tiling.rows[t]
+                low = min(need[t].start, rows)
+                self._robot.receive(t, low + (rows - low) * (chunk + 1) // plan.robot_chunks)
+            self._advance(self._robot, ROBOT, UP)
+
+    def _advance(self, side: _Side, lane: str, direction: str) -> None:
+        began = side.time
+        for when, tensor, start, stop in side.advance():
+            self._encode(when, direction, tensor, start, stop)
+        if side.time > began:
+            self._spans.append(Span(lane, began, side.time, "compute"))
+        if lane == ROBOT:
+            self._end = max(self._end, side.time)
+
+    def _encode(self, when: float, direction: str, tensor: int, start: int, stop: int) -> None:
+        raw = self._tiling.row_bytes[tensor] * (stop - start)
+        cost = self._codec[tensor, direction][1] * raw
+        if cost:
+            when = self._encoded[direction] = max(when, self._encoded[direction]) + cost
+        self._push(when, "send", (direction, tensor, start, stop, raw))
+
+    def _send(self, now: float, direction: str, tensor: int, start: int, stop: int, raw: int) -> None:
+        ratio, _, decode = self._codec[tensor, direction]
+        rate = self._link.up if direction == UP else self._link.down
+        air = UP if self._link.duplex == HALF else direction
+        began = max(now, self._air[air])
+        ended = began + self._link.per_message_s + (ratio * raw / rate if rate > 0 else float("inf"))
+        self._air[air] = ended
+        self._bytes[direction] += ratio * raw
+        self._spans.append(Span(UPLINK if direction == UP else DOWNLINK, began, ended,
+                                "tensor {} rows [{}, {})".format(tensor, start, stop)))
+        self._push(ended + self._link.rtt_s / 2 + decode * raw, "arrive", (direction, tensor, stop))
+
+    def _arrive(self, now: float, direction: str, tensor: int, stop: int) -> None:
+        side, lane, back = ((self._server, SERVER, DOWN) if direction == UP else (self._robot, ROBOT, UP))
+        side.time = max(side.time, now)
+        side.receive(tensor, stop)
+        self._advance(side, lane, back)
+
+    def _push(self, when: float, kind: str, piece: Any) -> None:
+        self._count += 1  # events of one moment stay in the order in which they were made
+        heapq.heappush(self._events, (when, self._count, kind, piece))
+
+
+def _outside(spans: List[Span], cover: List[Span]) -> float:
+    """Length of the union of `spans` that no span of `cover` overlaps [s]."""
+    return _length([*spans, *cover]) - _length(cover)
+
+
+def _length(spans: List[Span]) -> float:
+    total, end = 0.0, float("-inf")
+    for start, stop in sorted((s.start_s, s.stop_s) for s in spans):
+        total += max(0.0, stop - max(start, end))
+        end = max(end, stop)
+    return total
