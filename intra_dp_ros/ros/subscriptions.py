@@ -7,6 +7,7 @@ Threading: rospy calls `_receive`, one thread per connection.  One thread watche
 subscribers.  `_lock` covers the totals and what was complained about already.
 """
 import logging
+import struct
 import threading
 import time
 from typing import Any, Callable, Dict, List, Sequence, Set
@@ -147,11 +148,25 @@ def read(name: str, data: bytes) -> Message:
         raise conversions.MessageError("{} bytes, expected at most {}".format(len(data), _MOST_BYTES))
     topic = LINK_TOPICS[name]
     try:
-        message = topic.from_msg(topic.cls().deserialize(data))
+        msg = topic.cls().deserialize(data)
+        message = topic.from_msg(msg)
         nbytes = serialised_bytes(message)
     except (genpy.DeserializationError, UnicodeError) as error:
         raise conversions.MessageError("{} bytes that are no {}: {}".format(
             len(data), topic.cls._type, error)) from None
     if nbytes != len(data):
         raise conversions.MessageError("lengths that add up to {} bytes, but {} came".format(nbytes, len(data)))
+    _check_tail(msg, data)
     return message
+
+
+def _check_tail(msg: genpy.Message, data: bytes) -> None:
+    """A last field of variable length is what rospy cuts short without a word: compare with the length it declares."""
+    if msg._slot_types[-1] not in ("string", "uint8[]"):
+        return
+    tail = getattr(msg, msg.__slots__[-1])
+    present = len(tail.encode("utf-8") if isinstance(tail, str) else tail)
+    declared, = struct.unpack_from("<I", data, len(data) - present - 4)
+    if declared != present:
+        raise conversions.MessageError("a field {} of {} bytes, of which {} came".format(
+            msg.__slots__[-1], declared, present))
