@@ -31,7 +31,8 @@ class Net(torch.nn.Module):
         x = torch.relu(self.stem(image.permute(0, 3, 1, 2).float() / 255.0))
         x = torch.cat([x + self.a(x), self.b(x)], 1)
         x = torch.relu(self.down(x))
-        return self.head(x.mean((2, 3))), torch.nn.functional.interpolate(x, scale_factor=2.0)
+        up = torch.nn.functional.interpolate(x, scale_factor=2.0)
+        return self.head(x.mean((2, 3))), torch.nn.functional.max_pool2d(up, 8)
 
 
 class Cable:
@@ -87,7 +88,7 @@ def cable(tmp_path):
 
 
 def make_robot(recording, tmp_path, cable, **options):
-    robot = Robot(recording, str(tmp_path / "robot"), RobotConfig(**{"slowdown": 8.0, **options}))
+    robot = Robot(recording, str(tmp_path / "robot"), RobotConfig(**{"slowdown": 15.0, **options}))
     robot.connect(cable.robot_end, cable)
     return robot
 
@@ -101,6 +102,10 @@ def until(condition, what):
 
 def ready(robot, strategy="intra_dp"):
     until(lambda: robot.state == "SPLIT" and robot.has_plans(strategy) and robot.uplink > 0, "connecting")
+
+
+def splits(done):
+    return [s for s in done if s.outcome == "split"]
 
 
 def images():
@@ -122,11 +127,10 @@ def test_frames_are_exact(recording, tmp_path, cable, strategy):
     robot = make_robot(recording, tmp_path, cable, strategy=strategy)
     try:
         ready(robot, strategy)
-        done = [answered(robot, image) for _, image in zip(range(8), images())]
-        assert [s.frame for s in done] == list(range(1, 9))
-        split = [s for s in done if s.outcome == "split"]
-        assert split, [s.reason for s in done]
-        for stats in split:
+        source, done = images(), []
+        until(lambda: done.append(answered(robot, next(source))) or len(splits(done)) >= 5, "splitting five frames")
+        assert [s.frame for s in done] == list(range(1, len(done) + 1))
+        for stats in splits(done):
             assert stats.bytes_up > 0 and stats.bytes_down > 0 and stats.server_compute_s > 0
             assert stats.energy_j > 0 and stats.predicted_s > 0
     finally:

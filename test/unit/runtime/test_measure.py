@@ -24,7 +24,7 @@ def test_every_operator_gets_a_time_and_progress_ends(kernels):
     assert profile.graph == kernels.tiling.graph.hash and profile.device == "desk"
     assert len(profile.a_ms) == len(kernels.tiling.graph.nodes)
     assert all(a + b > 0 for a, b in zip(profile.a_ms, profile.b_ms))
-    assert seen == [(i, 6) for i in range(1, 7)]
+    assert seen == [(i, 9) for i in range(1, 10)]
 
 
 def test_wrong_inputs_are_refused(kernels):
