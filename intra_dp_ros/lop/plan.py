@@ -57,13 +57,14 @@ class Plan:
             return "local"
         rows = sum(rule.rows for rule in tiling.rules)
         own = sum(rule.rows - start for rule, start in zip(tiling.rules, self.robot_start))
-        raw = [t for t in self.transfers if t.direction == UP and t.tensor in tiling.graph.inputs]
-        cuts = [t for t in self.transfers if t.direction == UP and t.tensor not in tiling.graph.inputs]
-        parts = ["robot {:.0f} % of rows".format(100.0 * own / max(1, rows))]
-        parts += ["input rows {}-{} in {}".format(t.start, t.stop, t.chunks) for t in raw]
-        parts += ["cut at tensor {} rows {}-{}".format(t.tensor, t.start, t.stop) for t in cuts[:2]]
-        parts += ["{} more cuts".format(len(cuts) - 2)] if len(cuts) > 2 else []
-        return "; ".join(parts)
+        words = ["input rows {}-{} of {} up in {}".format(t.start, t.stop, tiling.rows[t.tensor], t.chunks)
+                 for t in self.transfers if t.direction == UP and t.tensor in tiling.graph.inputs]
+        if own:
+            words.insert(0, "robot computes {:.0f} % of the rows".format(100.0 * own / rows))
+        cuts = sum(t.direction == UP and t.tensor not in tiling.graph.inputs for t in self.transfers)
+        if cuts:
+            words.append("{} tensors handed over".format(cuts) if cuts > 1 else "1 tensor handed over")
+        return ", ".join(words if own else ["offload", *words])
 
     def to_json(self) -> str:
         """Canonical JSON."""

@@ -1,6 +1,7 @@
 """The robot's node: images in, people out."""
 import json
 import logging
+import math
 import threading
 import time
 from dataclasses import dataclass, fields
@@ -165,7 +166,8 @@ class RobotNode:
         status = self.robot.status()
         model = self.pipeline.model
         status.update(robot_id=self.settings.robot.robot_id, model=model.name, weights=model.weights,
-                      weights_note=model.weights_note,
+                      weights_note=model.weights_note, input_shape=list(model.input_specs[0].shape),
+                      parameters=sum(math.prod(c.shape) for c in self.robot.engine.graph.constants.values()),
                       answered=self._answered, skipped=self._mailbox.replaced, bad=self._bad,
                       doing=self.progress.line)
         return GetStatusResponse(status["state"], json.dumps(status))
