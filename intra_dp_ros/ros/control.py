@@ -1,7 +1,8 @@
 """The server's services as the robot's connection uses them: with timeouts that hold.
 
 Threading: `open` and `put` are called from one thread; every call runs in a thread of its own, because neither rospy
-nor the operating system bounds it.  A call that is given up leaves its thread behind; `_left` of them are allowed.
+nor the operating system bounds it.  A call that is given up leaves its thread behind; `_MOST_LEFT` of
+them are allowed.
 """
 import threading
 from typing import Any, Callable, Dict, List, Type
