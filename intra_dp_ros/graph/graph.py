@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Dict, Iterator, Mapping, Tuple
 
 FORMAT_VERSION = 1
@@ -139,12 +140,12 @@ class Graph:
         if lost:
             raise GraphError("outputs {} are made by no node".format(lost))
 
-    @property
+    @cached_property
     def producer(self) -> Dict[int, int]:
         """tensor -> index of the node that makes it (inputs are absent)."""
         return {t: v for v, node in enumerate(self.nodes) for t in node.outputs}
 
-    @property
+    @cached_property
     def consumers(self) -> Dict[int, Tuple[int, ...]]:
         """tensor -> indices of the nodes that read it."""
         found: Dict[int, list] = {t: [] for t in range(len(self.tensors))}
@@ -153,7 +154,7 @@ class Graph:
                 found[t].append(v)
         return {t: tuple(vs) for t, vs in found.items()}
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """SHA-256 of the canonical JSON; the graph's name on disk and on the wire."""
         return hashlib.sha256(self.to_json(with_source=False).encode()).hexdigest()

@@ -21,7 +21,7 @@ _DIFFERENCE, _CROSSOVER = 0.6, 0.8  # F and CR of differential evolution
 _SHARES = 32  # row shares are multiples of 1/_SHARES: finer ones differ by less than the profiles' noise
 
 
-def search(tiling: Tiling, timeline: Timeline, link: LinkModel, codec: str = "raw", population: int = 18,
+def search(tiling: Tiling, timeline: Timeline, link: LinkModel, codec: str = "raw", population: int = 24,
            generations: int = 12, seed: int = 0, more_seeds: Sequence[Plan] = (),
            should_stop: Callable[[], bool] = lambda: False) -> Plan:
     """The best plan found, with `predicted_ms` set; the same for the same seed.
@@ -82,7 +82,7 @@ class _Space:
         """Offload and streamed offload, single bands of several heights that end early, late and at the end."""
         last = len(self.staircase.cuts) - 1
         found = [self._vector(0, 1.0, 0, 1.0, last, chunks, 0) for chunks in range(len(RAW_CHUNKS))]
-        for share in (0.95, 0.85, 0.7):
+        for share in (0.9, 0.7, 0.4, 0.1):
             for depth in (0.15, 0.5, 1.0):
                 cut = max(1, int(round(depth * last)))
                 found.append(self._vector(0, 1.0, cut, share, last, 3, 1))

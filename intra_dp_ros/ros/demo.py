@@ -75,8 +75,8 @@ class Demo:
                 machine="{} cores, {}".format(os.cpu_count(), device_name("cpu")),
                 robot_slowdown=self.options.robot_slowdown, trace=os.path.basename(self.options.trace),
                 mean_bandwidth_MBps=trace.carried(trace.period) / trace.period / 1e6, seconds=self.options.seconds,
-                input_shape=tuple(status["input_shape"]),
-                parameters=status["parameters"], frames_in=frames_in, samples=tuple(samples), bandwidth=tuple(bandwidth), **spans)
+                input_shape=tuple(status["input_shape"]), parameters=status["parameters"], frames_in=frames_in,
+                samples=tuple(samples), bandwidth=tuple(bandwidth), **spans)
         finally:
             self._nodes.stop()
         page = write_report(record, shown, self.options.out)

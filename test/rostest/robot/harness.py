@@ -7,6 +7,7 @@ import time
 import xmlrpc.client
 
 import numpy as np
+import rosgraph
 import rosnode
 import rospy
 from sensor_msgs.msg import Image
@@ -93,5 +94,5 @@ class Harness:
 
 def kill(node):
     """kill -9 a node's process, as a crash would."""
-    uri = rosnode.get_api_uri(rospy.get_master(), node)
+    uri = rosnode.get_api_uri(rosgraph.Master("/harness"), node)
     os.kill(xmlrpc.client.ServerProxy(uri).getPid("/harness")[2], signal.SIGKILL)

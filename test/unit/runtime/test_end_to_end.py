@@ -1,4 +1,4 @@
-"""Robot and server in one process, over a shaped link: every frame is answered, exactly, whatever happens to the link."""
+"""Robot and server in one process over a shaped link: every frame answered, exactly, whatever happens to the link."""
 import threading
 import time
 

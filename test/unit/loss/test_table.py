@@ -1,0 +1,102 @@
+"""Plans by bandwidth: the right rung, hysteresis, and the way to disk and back."""
+from dataclasses import replace
+
+import pytest
+import torch
+
+from intra_dp_ros.graph.record import record
+from intra_dp_ros.loss import table as tables
+from intra_dp_ros.loss.link_model import LinkModel
+from intra_dp_ros.loss.profile import Profile
+from intra_dp_ros.loss.table import HYSTERESIS, LADDER, build, load, save
+from intra_dp_ros.loss.timeline import Timeline
+from intra_dp_ros.lop.plan import validate
+from intra_dp_ros.lop.tiling import Tiling
+
+LINK = LinkModel(1e6, 1e6, 0.002, per_message_s=0.0003)
+
+
+@pytest.fixture(scope="module")
+def tiling():
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, 2, 1), torch.nn.ReLU(), torch.nn.Conv2d(8, 4, 3, 2, 1)).eval()
+    return Tiling(record(net, (torch.zeros(1, 3, 64, 64),)).graph)
+
+
+@pytest.fixture(scope="module")
+def profiles(tiling):
+    count = len(tiling.rules)
+    robot = Profile(tiling.graph.hash, "robot", (0.2,) * count, (1.0,) * count)
+    return robot, replace(robot.scaled(0.1), device="server")
+
+
+@pytest.fixture(scope="module")
+def table(tiling, profiles):
+    return build(tiling, Timeline(tiling, *profiles), LINK, "intra_dp", first_epoch=7)
+
+
+def test_every_rung_has_a_proved_plan(tiling, profiles, table):
+    timeline = Timeline(tiling, *profiles)
+    assert [r.bandwidth for r in table.rungs] == list(LADDER)
+    assert table.rungs[0].plan.is_local and table.rungs[0].plan.epoch == 0
+    assert not table.rungs[-1].plan.is_local
+    for rung in table.rungs:
+        validate(tiling, rung.plan)
+        assert rung.plan.strategy == "intra_dp"
+        link = replace(LINK, up=rung.bandwidth, down=rung.bandwidth)
+        assert rung.plan.predicted_ms == pytest.approx(timeline.predict(rung.plan, link).latency_s * 1e3)
+    predicted = [r.plan.predicted_ms for r in table.rungs]
+    assert all(b <= a * 1.001 for a, b in zip(predicted, predicted[1:])), "more bandwidth is never worse"
+    epochs = sorted(p.epoch for p in table.plans if not p.is_local)
+    assert epochs == list(range(7, 7 + len(epochs)))
+
+
+def test_lookup(table):
+    for index, rung in enumerate(table.rungs[1:], 1):
+        assert table.lookup(rung.bandwidth) == index
+        assert table.lookup(rung.bandwidth * 1.01) == index
+    assert table.lookup(1e9) == len(table.rungs) - 1
+    assert table.lookup(0.0) == 1 and table.lookup(0.0, 5) == 1
+    assert table.lookup(LADDER[1] / 2) == 0
+
+
+def test_hysteresis(table):
+    index = LADDER.index(5.5e6)
+    inside = 1.0 - HYSTERESIS + 0.01
+    assert table.lookup(5.5e6 * inside, index) == index
+    assert table.lookup(5.5e6 * inside) == index - 1
+    assert table.lookup(5.5e6 * (1.0 - HYSTERESIS - 0.01), index) == index - 1
+    assert table.lookup(LADDER[index + 1] * (1.0 + HYSTERESIS - 0.01), index) == index
+    assert table.lookup(LADDER[index + 1] * (1.0 + HYSTERESIS + 0.01), index) == index + 1
+    assert table.lookup(30e6, 1) == len(table.rungs) - 1
+
+
+def test_to_disk_and_back(tiling, profiles, table, tmp_path):
+    name = tables.key(tiling.graph.hash, *profiles, LINK, "intra_dp")
+    assert load(str(tmp_path), name, tiling) is None
+    save(str(tmp_path), name, table)
+    again = load(str(tmp_path), name, tiling, first_epoch=7)
+    assert again == table
+    assert min(p.epoch for p in load(str(tmp_path), name, tiling, first_epoch=40).plans if not p.is_local) == 40
+    for changed in (dict(strategy="offload"), dict(codec="png"), dict(link=replace(LINK, rtt_s=0.1))):
+        arguments = dict(dict(link=LINK, strategy="intra_dp"), **changed)
+        assert tables.key(tiling.graph.hash, *profiles, **arguments) != name
+
+
+def test_a_damaged_file_is_made_anew(tiling, table, tmp_path):
+    save(str(tmp_path), "x", table)
+    path = tmp_path / "x.json"
+    path.write_text(path.read_text().replace('\\"server_stop\\":[', '\\"server_stop\\":[9'))
+    assert load(str(tmp_path), "x", tiling) is None
+    path.write_text("{")
+    assert load(str(tmp_path), "x", tiling) is None
+
+
+def test_unknown_strategy(tiling, profiles):
+    with pytest.raises(ValueError, match="no strategy 'best'; there are: local, offload, neurosurgeon, intra_dp"):
+        build(tiling, Timeline(tiling, *profiles), LINK, "best")
+
+
+def test_searching_stops_when_asked(tiling, profiles):
+    asked = []
+    build(tiling, Timeline(tiling, *profiles), LINK, "intra_dp", should_stop=lambda: asked.append(1) or True)
+    assert len(asked) == len(LADDER) - 1  # once a rung, before its first generation
