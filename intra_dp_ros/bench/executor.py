@@ -13,6 +13,7 @@ from intra_dp_ros.lop.plan import local_plan
 from intra_dp_ros.lop.stream import Kernels, Program, Stream
 from intra_dp_ros.lop.tiling import Tiling
 from intra_dp_ros.runtime.exactness import relative_error
+from intra_dp_ros.runtime.machine import keep_freed_memory, use_threads
 
 WHOLE = 0  # stands for the unsplit model in the table of times
 
@@ -55,8 +56,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default=DEFAULT_MODEL, help="model name (default: %(default)s)")
     parser.add_argument("--runs", type=int, default=9, help="runs of each (default: %(default)s)")
+    parser.add_argument("--give-back", action="store_true", help="give freed memory back to the kernel, as glibc does")
     options = parser.parse_args()
-    torch.set_num_threads(1)
+    use_threads(1)
+    if not options.give_back:
+        keep_freed_memory()
     model = load_model(options.model)
     image = torch.randint(0, 256, model.input_specs[0].shape, dtype=torch.uint8)
     seconds, errors = measure(record(model.module, (image,)), image, (1, 2, 4, 8), options.runs)

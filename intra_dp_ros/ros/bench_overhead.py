@@ -13,6 +13,7 @@ from intra_dp_ros.graph.record import record
 from intra_dp_ros.ros.connect import NAMESPACE, connect
 from intra_dp_ros.ros.own_master import LaunchError, OwnMaster
 from intra_dp_ros.runtime.exactness import TOLERANCE, relative_error
+from intra_dp_ros.runtime.machine import keep_freed_memory, use_threads
 from intra_dp_ros.runtime.robot import Robot, RobotConfig
 from intra_dp_ros.runtime.stats import SPLIT
 
@@ -61,7 +62,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bench_overhead", description=__doc__)
     parser.add_argument("--frames", type=int, default=100, help="frames measured (%(default)s)")
     options = parser.parse_args()
-    torch.set_num_threads(1)
+    use_threads(1)
+    keep_freed_memory()
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
         nodes = OwnMaster("server.launch", ["threads:=1", "folder:=" + folder], os.path.join(folder, "nodes.log"))

@@ -31,6 +31,7 @@ STRATEGIES = ("local", "offload", "intra_dp")
 _READY_S = 600.0  # for models, profiles and plans on the first run
 _LAST_ANSWER_S = 10.0  # after the last image of a run
 _LONGEST_PERIOD_S, _SHORTEST_PERIOD_S = 10.0, 0.4
+_WARM_UP = 4  # images
 _SHOWN = 24  # annotated frames in the video, at most
 
 
@@ -58,6 +59,7 @@ class Demo:
             status = self._wait_until_ready()
             period = self._period(status["local_ms"] / 1e3)
             bag = self._bag(period)
+            self._warm_up()
             frames_in: Dict[str, int] = {}
             samples: List[FrameSample] = []
             bandwidth: List[BandwidthPoint] = []
@@ -129,6 +131,22 @@ class Demo:
                 time.sleep(0.5)
         return status
 
+    def _warm_up(self) -> None:
+        """A few images whose answers do not count: the first frames of any program are slow."""
+        bag = os.path.join(self.options.out, "warm_up.bag")
+        write_bag(bag, open_source().frames(1.0, _WARM_UP))
+        self._listener.set_strategy("local", self._nodes.check)
+        self._listener.begin("warm-up")
+        subprocess.run(["rosbag", "play", "--quiet", "--wait-for-subscribers", bag], timeout=60.0,
+                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._until_answered(time.monotonic() + _LAST_ANSWER_S)
+        os.unlink(bag)
+
+    def _until_answered(self, end: float) -> None:
+        while self._listener.unanswered() and time.monotonic() < end:
+            self._nodes.check()
+            time.sleep(0.05)
+
     def _period(self, local_s: float) -> float:
         """Time between images [s]: the slowest strategy must keep up, or they would not see the same frames."""
         period = min(_LONGEST_PERIOD_S, max(_SHORTEST_PERIOD_S, 0.25 + 1.5 * local_s))
@@ -153,15 +171,14 @@ class Demo:
         player = subprocess.Popen(["rosbag", "play", "--quiet", "--wait-for-subscribers", bag],
                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
         try:
-            last, deadline = time.monotonic(), None
-            while deadline is None or (listener.unanswered() and time.monotonic() < deadline):
+            last = time.monotonic()
+            while player.poll() is None:
                 time.sleep(0.05)
                 self._nodes.check()
-                if deadline is None and player.poll() is not None:
-                    deadline = time.monotonic() + _LAST_ANSWER_S
                 if time.monotonic() - last >= 1.0:
                     last += 1.0
                     print("  " + listener.line(), flush=True)
+            self._until_answered(time.monotonic() + _LAST_ANSWER_S)
         finally:
             if player.poll() is None:
                 player.kill()

@@ -24,6 +24,7 @@ from intra_dp_ros.ros.progress import ProgressLog
 from intra_dp_ros.ros.topic_link import TopicLink
 from intra_dp_ros.ros.topics import robot_topic
 from intra_dp_ros.runtime.exactness import TOLERANCE, relative_error
+from intra_dp_ros.runtime.machine import keep_freed_memory, use_threads
 from intra_dp_ros.runtime.robot import Robot, RobotConfig
 from intra_dp_ros.srv import GetStatus, GetStatusResponse, SetStrategy, SetStrategyResponse
 from intra_dp_ros.wire.session import check_robot_id
@@ -223,9 +224,8 @@ def main() -> None:
     logging.getLogger("intra_dp_ros").setLevel(logging.INFO)
     rospy.init_node("intra_dp_robot")
     try:
-        threads = params.read("~threads", 0, at_least=0)
-        if threads:
-            torch.set_num_threads(threads)
+        use_threads(params.read("~threads", 0, at_least=0))
+        keep_freed_memory()
         size = (params.read("~height", 0, at_least=0), params.read("~width", 0, at_least=0))
         model = load_model(params.read("~model", "movenet-multipose"), params.read("~weights", ""),
                            size if all(size) else None)

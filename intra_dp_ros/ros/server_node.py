@@ -13,6 +13,7 @@ from intra_dp_ros.ros.progress import ProgressLog
 from intra_dp_ros.ros.topic_link import TopicLink
 from intra_dp_ros.ros.topics import server_service
 from intra_dp_ros.runtime.limits import Limits
+from intra_dp_ros.runtime.machine import keep_freed_memory, use_threads
 from intra_dp_ros.runtime.server import Server
 from intra_dp_ros.srv import GetStatus, GetStatusResponse, OpenSession, PutBlob
 from intra_dp_ros.wire.messages import BlobReply, OpenReply
@@ -75,9 +76,9 @@ def main() -> None:
     logging.getLogger("intra_dp_ros").setLevel(logging.INFO)
     rospy.init_node("intra_dp_server")
     try:
-        device, threads = params.read("~device", "cpu"), params.read("~threads", 0, at_least=0)
-        if threads:
-            torch.set_num_threads(threads)
+        use_threads(params.read("~threads", 0, at_least=0))
+        keep_freed_memory()
+        device = params.read("~device", "cpu")
         if torch.device(device).type == "cuda" and not torch.cuda.is_available():
             raise GraphError("~device is {!r}, but torch {} sees no CUDA: install torch with CUDA or use cpu".format(
                 device, torch.__version__))

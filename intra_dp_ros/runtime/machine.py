@@ -1,0 +1,42 @@
+"""How this process uses the machine: threads, and memory between frames."""
+import ctypes
+import sys
+
+import torch
+
+# Parameters of glibc's mallopt (malloc.h).
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
+_NEVER = 2 ** 31 - 1
+_TOP_PAD_BYTES = 64 << 20
+_OPENBLAS = "libopenblas.so.0"
+
+
+def use_threads(count: int) -> None:
+    """Compute with `count` threads; 0: as many as PyTorch thinks best.
+
+    PyTorch's own setting does not reach OpenBLAS, whose waiting threads then take the processor from everybody else.
+    """
+    if count <= 0:
+        return
+    torch.set_num_threads(count)
+    try:
+        ctypes.CDLL(_OPENBLAS, mode=getattr(ctypes, "RTLD_GLOBAL", 0)).openblas_set_num_threads(count)
+    except (OSError, AttributeError):
+        pass  # PyTorch was built with another BLAS, which follows it
+
+
+def keep_freed_memory() -> None:
+    """Keep memory that is freed for the next frame instead of giving it back to the kernel.
+
+    Every frame frees and asks for the same large tensors, and fetching their pages anew takes a good part of its time
+    (`scripts/bench_executor --give-back` shows it).  The process stays as large as its largest frame.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return  # another C library: nothing is lost but time
+    for parameter, value in ((_M_ARENA_MAX, 1), (_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _NEVER),
+                             (_M_TOP_PAD, _TOP_PAD_BYTES)):
+        mallopt(parameter, value)
