@@ -5,14 +5,16 @@ sends what it has there; from the exit on the robot computes everything.  Bounda
 from what the rows at the cuts need: halo rows are computed on both sides rather than sent.
 """
 from dataclasses import dataclass
-from typing import Dict, List, Tuple
+from typing import Dict, Sequence, Tuple
+
+import numpy as np
 
 from intra_dp_ros.loss.baselines.neurosurgeon import crossing_tensors
 from intra_dp_ros.lop.plan import Plan, PlanError, complete
 from intra_dp_ros.lop.tiling import Tiling
 
 RAW_CHUNKS = (1, 2, 4, 8, 16)
-ROBOT_CHUNKS = (1, 2, 4)
+ROBOT_CHUNKS = (1, 2, 4, 8)
 
 
 @dataclass(frozen=True)
@@ -51,53 +53,59 @@ class Staircase:
         Raises:
             PlanError: it has none.
         """
-        stop, start = self.boundaries(genome)
-        return complete(self.tiling, strategy, stop, start,
+        (stop,), (start,) = self.boundaries([genome])
+        return complete(self.tiling, strategy, stop.tolist(), start.tolist(),
                         lambda t, _: self._codec if t in self._inputs else "raw",
                         RAW_CHUNKS[genome.raw_chunks], ROBOT_CHUNKS[genome.robot_chunks])
 
-    def boundaries(self, genome: Genome) -> Tuple[List[int], List[int]]:
-        """`server_stop` and `robot_start` of every operator."""
-        rules = self.tiling.rules
-        rows = [rule.rows for rule in rules]
-        upper, lower, leave = (self.cuts[i] for i in (genome.upper_cut, genome.lower_cut, genome.exit))
-        if not upper <= lower <= leave:
-            raise PlanError("cuts {}, {} and exit {} are not in this order".format(upper, lower, leave))
-        stop = [r if v < leave else 0 for v, r in enumerate(rows)]
-        start = [r if v < leave else 0 for v, r in enumerate(rows)]
-        if lower == 0:
-            return stop, start
-        server: Dict[int, int] = {}  # tensor -> rows [0, n) the server computes itself
-        robot: Dict[int, int] = {}  # tensor -> rows [n, end) the robot computes
-        self._split(lower, genome.lower_rows, server, robot)
-        self._back(upper, lower, server, robot, stop, start)
-        if 0 < upper < lower:
-            t = self._tensor[upper]
-            deep = robot.get(t, self.tiling.rows[t])
-            self._split(upper, genome.upper_rows, server, robot)
-            robot[t] = min(robot[t], deep)
-        self._back(0, upper, server, robot, stop, start)
-        return stop, start
+    def boundaries(self, genomes: Sequence[Genome]) -> Tuple[np.ndarray, np.ndarray]:
+        """`server_stop` and `robot_start` of every operator, of shape (genomes, operators).
 
-    def _split(self, cut: int, share: float, server: Dict[int, int], robot: Dict[int, int]) -> None:
-        tensors = [self._tensor[cut]] if cut in self._tensor else self.tiling.graph.outputs
-        for t in tensors:
-            boundary = int(round(share * self.tiling.rows[t]))
-            server[t] = robot[t] = boundary
-
-    def _back(self, first: int, last: int, server: Dict[int, int], robot: Dict[int, int], stop: List[int],
-              start: List[int]) -> None:
-        """Boundaries of operators ``[first, last)`` from what is needed of the tensors they make."""
-        rules, nodes = self.tiling.rules, self.tiling.graph.nodes
-        for v in range(last - 1, first - 1, -1):
+        Raises:
+            PlanError: cuts that are not in order.
+        """
+        for g in genomes:
+            if not g.upper_cut <= g.lower_cut <= g.exit:
+                raise PlanError("cuts {}, {} and exit {} are not in this order".format(
+                    g.upper_cut, g.lower_cut, g.exit))
+        cuts, rules = np.array(self.cuts), self.tiling.rules
+        upper, lower, leave = (cuts[[getattr(g, name) for g in genomes]] for name in ("upper_cut", "lower_cut", "exit"))
+        upper_rows, lower_rows = (np.array([getattr(g, name) for g in genomes]) for name in ("upper_rows", "lower_rows"))
+        stop, start = (np.zeros((len(rules), len(genomes)), np.int64) for _ in range(2))
+        server: Dict[int, np.ndarray] = {}  # tensor -> rows [0, n) the server computes itself
+        robot: Dict[int, np.ndarray] = {}  # tensor -> rows [n, end) the robot computes
+        at_cut = set(lower.tolist()) | set(upper.tolist())
+        for v in range(len(rules) - 1, -1, -1):
+            if v + 1 in at_cut:
+                self._split(v + 1, lower == v + 1, lower_rows, server, robot, False)
+                self._split(v + 1, (upper == v + 1) & (upper < lower), upper_rows, server, robot, True)
             n = rules[v].rows
-            s = max((server.get(t, 0) for t in nodes[v].outputs), default=0)
-            r = min((robot.get(t, n) for t in nodes[v].outputs), default=n)
-            stop[v], start[v] = max(s, r), r
+            s, r = self._wanted(v, server, robot, len(genomes))
+            s = np.maximum(s, r)  # rows that nobody needs are the server's
+            inside = v < lower
+            stop[v] = np.where(inside, s, np.where(v < leave, n, 0))
+            start[v] = np.where(inside, r, stop[v])
             for t, rows in rules[v].maps:
-                if s > 0:
-                    server[t] = max(server.get(t, 0), rows.need(0, s).stop)
-                if r < n:
-                    need = rows.need(r, n)
-                    if need.size:
-                        robot[t] = min(robot.get(t, self.tiling.rows[t]), need.start)
+                low, total = rows.lo[np.minimum(r, n - 1)], self.tiling.rows[t]
+                server[t] = np.maximum(server.get(t, 0), np.where(inside & (s > 0), rows.hi[s - 1], 0))
+                needed = inside & (r < n) & (rows.hi[-1] > low)
+                robot[t] = np.minimum(robot.get(t, total), np.where(needed, low, total))
+        return stop.T, start.T
+
+    def _split(self, cut: int, chosen: np.ndarray, share: np.ndarray, server: Dict[int, np.ndarray],
+               robot: Dict[int, np.ndarray], deeper: bool) -> None:
+        """Divide the rows at a cut; the robot keeps what its deeper rows need."""
+        for t in [self._tensor[cut]] if cut in self._tensor else self.tiling.graph.outputs:
+            rows = self.tiling.rows[t]
+            boundary = np.rint(share * rows).astype(np.int64)
+            kept = np.minimum(boundary, robot.get(t, rows)) if deeper else boundary
+            server[t] = np.where(chosen, boundary, server.get(t, 0))
+            robot[t] = np.where(chosen, kept, robot.get(t, rows))
+
+    def _wanted(self, v: int, server: Dict[int, np.ndarray], robot: Dict[int, np.ndarray], count: int
+                ) -> Tuple[np.ndarray, np.ndarray]:
+        s, r = np.zeros(count, np.int64), np.full(count, self.tiling.rules[v].rows)
+        for t in self.tiling.graph.nodes[v].outputs:
+            s = np.maximum(s, server.get(t, 0))
+            r = np.minimum(r, robot.get(t, r))
+        return s, r

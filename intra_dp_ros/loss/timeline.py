@@ -153,7 +153,8 @@ class _Run:
         self._server = _Side(timeline, timeline.server, (0,) * len(rows), list(plan.server_stop), up, down)
         self._events: List[Tuple[float, int, str, Any]] = []
         self._count = 0
-        self._encoded = {UP: 0.0, DOWN: 0.0}  # when the codec of each direction is free
+        self._encoded = {UP: 0.0, DOWN: 0.0}  # when the encoder of each direction is free
+        self._decoded = {UP: 0.0, DOWN: 0.0}  # and the decoder
         self._air = {UP: 0.0, DOWN: 0.0}
         self._bytes = {UP: 0.0, DOWN: 0.0}
         self._spans: List[Span] = []
@@ -189,7 +190,7 @@ class _Run:
         for chunk in range(plan.robot_chunks):
             for t in tiling.graph.inputs:
                 rows = tiling.rows[t]
-                low = min(need[t].start, rows)
+                low = min(need[t].start, rows) if tiling.axis[t] is not None else rows
                 self._robot.receive(t, low + (rows - low) * (chunk + 1) // plan.robot_chunks)
             self._advance(self._robot, ROBOT, UP)
 
@@ -204,9 +205,8 @@ class _Run:
 
     def _encode(self, when: float, direction: str, tensor: int, start: int, stop: int) -> None:
         raw = self._tiling.row_bytes[tensor] * (stop - start)
-        cost = self._codec[tensor, direction][1] * raw
-        if cost:
-            when = self._encoded[direction] = max(when, self._encoded[direction]) + cost
+        # Pieces that cost nothing queue as well: none overtakes the one before it.
+        when = self._encoded[direction] = max(when, self._encoded[direction]) + self._codec[tensor, direction][1] * raw
         self._push(when, "send", (direction, tensor, start, stop, raw))
 
     def _send(self, now: float, direction: str, tensor: int, start: int, stop: int, raw: int) -> None:
@@ -219,7 +219,8 @@ class _Run:
         self._bytes[direction] += ratio * raw
         self._spans.append(Span(UPLINK if direction == UP else DOWNLINK, began, ended,
                                 "tensor {} rows [{}, {})".format(tensor, start, stop)))
-        self._push(ended + self._link.rtt_s / 2 + decode * raw, "arrive", (direction, tensor, stop))
+        arrived = self._decoded[direction] = max(ended + self._link.rtt_s / 2, self._decoded[direction]) + decode * raw
+        self._push(arrived, "arrive", (direction, tensor, stop))
 
     def _arrive(self, now: float, direction: str, tensor: int, stop: int) -> None:
         side, lane, back = ((self._server, SERVER, DOWN) if direction == UP else (self._robot, ROBOT, UP))

@@ -24,7 +24,7 @@ from intra_dp_ros.ros.progress import ProgressLog
 from intra_dp_ros.ros.topic_link import TopicLink
 from intra_dp_ros.ros.topics import robot_topic
 from intra_dp_ros.runtime.exactness import TOLERANCE, relative_error
-from intra_dp_ros.runtime.machine import keep_freed_memory, use_threads
+from intra_dp_ros.runtime.machine import keep_freed_memory, switch_threads_fast, use_threads
 from intra_dp_ros.runtime.robot import Robot, RobotConfig
 from intra_dp_ros.srv import GetStatus, GetStatusResponse, SetStrategy, SetStrategyResponse
 from intra_dp_ros.wire.session import check_robot_id
@@ -226,6 +226,7 @@ def main() -> None:
     try:
         use_threads(params.read("~threads", 0, at_least=0))
         keep_freed_memory()
+        switch_threads_fast()
         size = (params.read("~height", 0, at_least=0), params.read("~width", 0, at_least=0))
         model = load_model(params.read("~model", "movenet-multipose"), params.read("~weights", ""),
                            size if all(size) else None)

@@ -13,7 +13,7 @@ from intra_dp_ros.ros.progress import ProgressLog
 from intra_dp_ros.ros.topic_link import TopicLink
 from intra_dp_ros.ros.topics import server_service
 from intra_dp_ros.runtime.limits import Limits
-from intra_dp_ros.runtime.machine import keep_freed_memory, use_threads
+from intra_dp_ros.runtime.machine import keep_freed_memory, switch_threads_fast, use_threads
 from intra_dp_ros.runtime.server import Server
 from intra_dp_ros.srv import GetStatus, GetStatusResponse, OpenSession, PutBlob
 from intra_dp_ros.wire.messages import BlobReply, OpenReply
@@ -78,6 +78,7 @@ def main() -> None:
     try:
         use_threads(params.read("~threads", 0, at_least=0))
         keep_freed_memory()
+        switch_threads_fast()
         device = params.read("~device", "cpu")
         if torch.device(device).type == "cuda" and not torch.cuda.is_available():
             raise GraphError("~device is {!r}, but torch {} sees no CUDA: install torch with CUDA or use cpu".format(

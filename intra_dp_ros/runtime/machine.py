@@ -8,6 +8,7 @@ import torch
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
 _NEVER = 2 ** 31 - 1
 _TOP_PAD_BYTES = 64 << 20
+_SWITCH_S = 0.0005
 _OPENBLAS = "libopenblas.so.0"
 
 
@@ -23,6 +24,14 @@ def use_threads(count: int) -> None:
         ctypes.CDLL(_OPENBLAS, mode=getattr(ctypes, "RTLD_GLOBAL", 0)).openblas_set_num_threads(count)
     except (OSError, AttributeError):
         pass  # PyTorch was built with another BLAS, which follows it
+
+
+def switch_threads_fast() -> None:
+    """Let the compute thread have the interpreter back soon after every operator.
+
+    Threads that receive tiles would otherwise keep it for Python's 5 ms, which is longer than most operators take.
+    """
+    sys.setswitchinterval(_SWITCH_S)
 
 
 def keep_freed_memory() -> None:
