@@ -1,9 +1,11 @@
 """LOSS: the plan with the least predicted latency (paper section 4.2).
 
 Minimise ``timeline.predict(plan, link).latency_s`` over the plans of `staircase` by differential evolution (Storn and
-Price, 1997) on rounded genomes.  The population begins with every baseline that lies in the space, and the
-baselines themselves compete in the end: the result is never predicted worse than the best of them.
+Price, 1997) on rounded genomes, a generation at a time (`population`).  The population begins with every baseline that
+lies in the space, and the baselines themselves compete in the end: the result is never predicted worse than the best of
+them.
 """
+import time
 from dataclasses import replace
 from typing import Callable, Dict, List, Optional, Sequence
 
@@ -11,9 +13,10 @@ import numpy as np
 
 from intra_dp_ros.loss.baselines import local, neurosurgeon, offload
 from intra_dp_ros.loss.link_model import LinkModel
+from intra_dp_ros.loss.population import Population
 from intra_dp_ros.loss.staircase import RAW_CHUNKS, ROBOT_CHUNKS, Genome, Staircase
 from intra_dp_ros.loss.timeline import Timeline
-from intra_dp_ros.lop.plan import Plan, PlanError
+from intra_dp_ros.lop.plan import Plan
 from intra_dp_ros.lop.tiling import Tiling
 
 _GENES = 7
@@ -21,29 +24,31 @@ _DIFFERENCE, _CROSSOVER = 0.6, 0.8  # F and CR of differential evolution
 _SHARES = 32  # row shares are multiples of 1/_SHARES: finer ones differ by less than the profiles' noise
 
 
-def search(tiling: Tiling, timeline: Timeline, link: LinkModel, codec: str = "raw", population: int = 24,
-           generations: int = 12, seed: int = 0, more_seeds: Sequence[Plan] = (),
-           should_stop: Callable[[], bool] = lambda: False) -> Plan:
-    """The best plan found, with `predicted_ms` set; the same for the same seed.
+def search(tiling: Tiling, timeline: Timeline, link: LinkModel, codec: str = "raw", population: int = 32,
+           generations: int = 30, seed: int = 0, more_seeds: Sequence[Plan] = (),
+           should_stop: Callable[[], bool] = lambda: False, seconds: float = float("inf")) -> Plan:
+    """The best plan found, with `predicted_ms` set; the same for the same seed, unless `seconds` ended the search.
 
     Args:
         codec: of the graph's inputs.
         population, generations: of the evolution.
         more_seeds: further plans that compete, e.g. those of other bandwidths.
         should_stop: asked between generations; the best so far is returned.
+        seconds: no generation begins later.
     """
+    until = time.monotonic() + seconds
     seeds = [*baseline_plans(tiling, timeline, link, codec), *more_seeds]
     best = min(seeds, key=lambda p: timeline.predict(p, link).latency_s)
     if link.up > 0 and link.down > 0:
         found = _evolve(_Space(tiling, timeline, link, codec), np.random.RandomState(seed), population, generations,
-                        should_stop)
+                        lambda: should_stop() or time.monotonic() > until)
         if found is not None and timeline.predict(found, link).latency_s < timeline.predict(best, link).latency_s:
             best = found
     return replace(best, strategy="intra_dp", predicted_ms=timeline.predict(best, link).latency_s * 1e3)
 
 
 def baseline_plans(tiling: Tiling, timeline: Timeline, link: LinkModel, codec: str = "raw") -> List[Plan]:
-    """Local, offload (whole and streamed), and the best layer cuts."""
+    """Local, offload (whole and streamed), and the best of all layer cuts."""
     plans = [local.plan(tiling, timeline, link)]
     if link.up > 0 and link.down > 0:
         plans += [offload.plan(tiling, timeline, link, codec, chunks) for chunks in RAW_CHUNKS]
@@ -56,7 +61,7 @@ class _Space:
 
     def __init__(self, tiling: Tiling, timeline: Timeline, link: LinkModel, codec: str) -> None:
         self.staircase = Staircase(tiling, codec)
-        self._timeline = timeline
+        self._people = Population(timeline, codec)
         self._link = link
         self._costs: Dict[Genome, float] = {}
 
@@ -68,20 +73,23 @@ class _Space:
         return Genome(cuts[0], upper, cuts[1], lower, cuts[2], int(vector[5] * len(RAW_CHUNKS)),
                       int(vector[6] * len(ROBOT_CHUNKS)))
 
-    def cost(self, genome: Genome) -> float:
-        """Predicted latency [s]; infinite where there is no plan."""
-        if genome not in self._costs:
-            try:
-                plan = self.staircase.plan(genome)
-                self._costs[genome] = self._timeline.predict(plan, self._link).latency_s
-            except PlanError:
-                self._costs[genome] = float("inf")
-        return self._costs[genome]
+    def costs(self, genomes: Sequence[Genome]) -> np.ndarray:
+        """Predicted latencies [s]; what was asked before is not computed again."""
+        new = [g for g in dict.fromkeys(genomes) if g not in self._costs]
+        if new:
+            stop, start = self.staircase.boundaries(new)
+            raw, robot = (np.array(c) for c in zip(*(
+                (RAW_CHUNKS[g.raw_chunks], ROBOT_CHUNKS[g.robot_chunks]) for g in new)))
+            self._costs.update(zip(new, self._people.latencies(stop, start, raw, robot, self._link).tolist()))
+        return np.array([self._costs[g] for g in genomes])
 
     def seeds(self) -> List[np.ndarray]:
-        """Offload and streamed offload, single bands of several heights that end early, late and at the end."""
+        """Offload and streamed offload, every layer cut, single bands of several heights that end early or late."""
         last = len(self.staircase.cuts) - 1
         found = [self._vector(0, 1.0, 0, 1.0, last, chunks, 0) for chunks in range(len(RAW_CHUNKS))]
+        for cut in range(1, last + 1):  # the server goes on from the cut, or the robot does
+            found.append(self._vector(0, 0.0, cut, 0.0, last, 0, 2))
+            found.append(self._vector(0, 1.0, 0, 1.0, cut, 3, 0))
         for share in (0.9, 0.7, 0.4, 0.1):
             for depth in (0.15, 0.5, 1.0):
                 cut = max(1, int(round(depth * last)))
@@ -99,15 +107,17 @@ def _evolve(space: _Space, random: np.random.RandomState, population: int, gener
             should_stop: Callable[[], bool]) -> Optional[Plan]:
     seeds = space.seeds()
     people = np.array(seeds + [random.uniform(0, 1, _GENES) for _ in range(max(0, population - len(seeds)))])
-    costs = np.array([space.cost(space.genome(x)) for x in people])
+    costs = space.costs([space.genome(x) for x in people])
+    if len(people) > population:  # every seed is tried, the best go on
+        kept = np.argsort(costs, kind="mergesort")[:population]
+        people, costs = people[kept], costs[kept]
     for _ in range(generations):
         if should_stop():
             break
-        for i in range(len(people)):
-            trial = _trial(people, costs, i, random)
-            cost = space.cost(space.genome(trial))
-            if cost <= costs[i]:
-                people[i], costs[i] = trial, cost
+        trials = np.array([_trial(people, costs, i, random) for i in range(len(people))])
+        found = space.costs([space.genome(x) for x in trials])
+        better = found <= costs
+        people[better], costs[better] = trials[better], found[better]
     best = int(np.argmin(costs))
     return space.staircase.plan(space.genome(people[best])) if np.isfinite(costs[best]) else None
 

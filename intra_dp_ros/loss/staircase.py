@@ -70,7 +70,7 @@ class Staircase:
                     g.upper_cut, g.lower_cut, g.exit))
         cuts, rules = np.array(self.cuts), self.tiling.rules
         upper, lower, leave = (cuts[[getattr(g, name) for g in genomes]] for name in ("upper_cut", "lower_cut", "exit"))
-        upper_rows, lower_rows = (np.array([getattr(g, name) for g in genomes]) for name in ("upper_rows", "lower_rows"))
+        upper_rows, lower_rows = np.array([[g.upper_rows, g.lower_rows] for g in genomes]).T
         stop, start = (np.zeros((len(rules), len(genomes)), np.int64) for _ in range(2))
         server: Dict[int, np.ndarray] = {}  # tensor -> rows [0, n) the server computes itself
         robot: Dict[int, np.ndarray] = {}  # tensor -> rows [n, end) the robot computes

@@ -5,18 +5,37 @@ chains; on a graph the cut lies anywhere in the execution order and every tensor
 """
 from typing import List, Tuple
 
+import numpy as np
+
 from intra_dp_ros.loss.link_model import LinkModel
+from intra_dp_ros.loss.population import Population
 from intra_dp_ros.loss.timeline import Timeline
 from intra_dp_ros.lop.plan import Plan, complete
 from intra_dp_ros.lop.tiling import Tiling
 
-_SIMULATED = 6  # cuts that the formula likes best are simulated
+_AT_ONCE = 64  # cuts evaluated together: more would only take memory
 
 
 def plan(tiling: Tiling, timeline: Timeline, link: LinkModel, codec: str = "raw") -> Plan:
-    """The cut with the least predicted latency; offloading and running locally are cuts at either end."""
-    plans = [cut_plan(tiling, cut, codec) for cut in best_cuts(tiling, timeline, link)[:_SIMULATED]]
-    return min(plans, key=lambda p: timeline.predict(p, link).latency_s)
+    """The cut with the least predicted latency; offloading and running locally are cuts at either end.
+
+    Ties go to the cut that leaves more to the robot.
+    """
+    latencies = cut_latencies(tiling, timeline, link, codec)
+    return cut_plan(tiling, len(latencies) - 1 - int(np.argmin(latencies[::-1])), codec)
+
+
+def cut_latencies(tiling: Tiling, timeline: Timeline, link: LinkModel, codec: str = "raw") -> np.ndarray:
+    """Predicted latency [s] of every cut, from 0 (offload) to the number of operators (local)."""
+    rows = np.array([rule.rows for rule in tiling.rules])
+    cuts = np.arange(len(rows) + 1)
+    split = np.where(np.arange(len(rows)) < cuts[:, None], 0, rows)
+    people, found = Population(timeline, codec), []
+    for i in range(0, len(cuts), _AT_ONCE):
+        part = split[i:i + _AT_ONCE]
+        once = np.ones(len(part), np.int64)
+        found.append(people.latencies(part, part, once, once, link))
+    return np.concatenate(found)
 
 
 def cut_plan(tiling: Tiling, cut: int, codec: str = "raw", strategy: str = "neurosurgeon") -> Plan:
@@ -24,22 +43,6 @@ def cut_plan(tiling: Tiling, cut: int, codec: str = "raw", strategy: str = "neur
     split = [0 if v < cut else rule.rows for v, rule in enumerate(tiling.rules)]
     inputs = set(tiling.graph.inputs)
     return complete(tiling, strategy, split, split, lambda t, _: codec if t in inputs else "raw")
-
-
-def best_cuts(tiling: Tiling, timeline: Timeline, link: LinkModel) -> List[int]:
-    """All cuts, the best first, by the sum of computing and sending; ties go to the earlier cut."""
-    robot, server = (_prefix_s(p.a_ms, p.b_ms, tiling) for p in (timeline.robot, timeline.server))
-    crossing = crossing_tensors(tiling)
-    out = sum(tiling.graph.tensors[t].nbytes for t in tiling.graph.outputs)
-    costs: List[Tuple[float, int]] = []
-    for cut, tensors in enumerate(crossing):
-        cost = robot[cut] + server[-1] - server[cut]
-        if cut < len(tiling.rules):
-            up = sum(tiling.graph.tensors[t].nbytes for t in tensors)
-            cost += (up / link.up if link.up > 0 else float("inf")) + link.rtt_s
-            cost += out / link.down if link.down > 0 else float("inf")
-        costs.append((cost, cut))
-    return [cut for _, cut in sorted(costs)]
 
 
 def crossing_tensors(tiling: Tiling) -> List[Tuple[int, ...]]:
@@ -52,10 +55,3 @@ def crossing_tensors(tiling: Tiling) -> List[Tuple[int, ...]]:
         if v < len(graph.nodes):
             alive = list(found[-1]) + [t for t in graph.nodes[v].outputs if last.get(t, -1) > v]
     return found
-
-
-def _prefix_s(a_ms: Tuple[float, ...], b_ms: Tuple[float, ...], tiling: Tiling) -> List[float]:
-    total = [0.0]
-    for a, b, rule in zip(a_ms, b_ms, tiling.rules):
-        total.append(total[-1] + (a + b * rule.rows) / 1e3)
-    return total
