@@ -20,9 +20,8 @@ class TestNoServer(unittest.TestCase):
             stats = harness.ask(number)
             self.assertEqual((stats.outcome, stats.bytes_up), (stats.OUTCOME_LOCAL, 0))
         self.assertEqual([m.frame for m in harness.people], list(range(1, 7)))
-        status = harness.status()
-        self.assertEqual(status["state"], "CONNECTING")
-        self.assertIn("open_session", status["problem"])
+        harness.until(lambda: "open_session" in harness.status()["problem"], "a word on what the robot waits for")
+        self.assertEqual(harness.status()["state"], "CONNECTING")
 
 
 if __name__ == "__main__":
