@@ -170,11 +170,11 @@ class RobotSession:
         except TileError as error:
             self._acknowledge(tile, received, str(error))
             return
-        self._acknowledge(tile, received)
-        with self._change:
+        with self._change:  # before the acknowledgement, which takes its time
             self._newest = max(self._newest, tile.frame)
             self._inbox.append((tile, rows))
             self._change.notify_all()
+        self._acknowledge(tile, received)
 
     def _acknowledge(self, tile: Tile, received: float, reason: str = "") -> None:
         if reason:
