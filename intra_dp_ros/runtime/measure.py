@@ -3,6 +3,7 @@ import time
 from dataclasses import replace
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
+import numpy as np
 import torch
 
 from intra_dp_ros.loss.profile import Profile, fit
@@ -42,8 +43,8 @@ def measure(kernels: Kernels, inputs: Sequence[torch.Tensor], device_name: Optio
 
     The least, not the median: whatever else runs on the machine only ever adds time, and at start much else runs.
 
-    Whole frames are timed as well, and the operators' times are stretched to sum up to theirs: what lies between the
-    calls (joining row buffers, bookkeeping) is spread over the operators.
+    Whole frames are timed as well, and the operators' times are fitted to theirs: what lies between the calls (joining
+    row buffers, bookkeeping) is a factor on all times and a constant for every call.
 
     Args:
         inputs: one frame, as the graph's inputs.
@@ -62,28 +63,48 @@ def measure(kernels: Kernels, inputs: Sequence[torch.Tensor], device_name: Optio
     plan = local_plan(tiling)
     program, plain = Program.of_robot(timed, plan), Program.of_robot(kernels, plan)
     placed = [x.to(kernels.device) for x in inputs]
-    frames: List[float] = []  # [ms]
-    done, total = 0, (runs + 1) * (len(CHUNKS) + 1)
+    frames: Dict[int, List[float]] = {chunks: [] for chunks in CHUNKS}  # chunks -> times [ms]
+    done, total = 0, (runs + 1) * 2 * len(CHUNKS)
     for run in range(runs + 1):
         for chunks in CHUNKS:
             _frame(program, placed, chunks)
-            done += 1
+            began = time.perf_counter()
+            _frame(plain, placed, chunks)
+            timed.wait()
+            frames[chunks].append((time.perf_counter() - began) * 1e3)
+            done += 2
             progress(done, total)
-        began = time.perf_counter()
-        _frame(plain, placed, 1)
-        timed.wait()
-        frames.append((time.perf_counter() - began) * 1e3)
-        done += 1
-        progress(done, total)
         if run == 0:  # warm-up
-            for times in timed.times:
+            for times in (*timed.times, *frames.values()):
                 times.clear()
     profile = fit(tiling.graph.hash, device_name or str(kernels.device),
                   [{rows: min(t) for rows, t in times.items()} for times in timed.times])
-    calls = sum(a + b * rule.rows for a, b, rule in zip(profile.a_ms, profile.b_ms, tiling.rules))
-    stretch = min(frames[1:]) / calls if calls > 0 else 1.0
-    return replace(profile, a_ms=tuple(a * stretch for a in profile.a_ms),
-                   b_ms=tuple(b * stretch for b in profile.b_ms))
+    # Every operator that has rows is called once in a whole frame; the rest of its calls were in pieces.
+    calls = [max(0.0, sum(map(len, times.values())) / runs - 1) for times in timed.times]
+    return _with_overhead(profile, [rule.rows for rule in tiling.rules], calls, min(frames[CHUNKS[0]]),
+                          min(frames[CHUNKS[1]]))
+
+
+def _with_overhead(profile: Profile, rows: Sequence[int], calls: Sequence[float], whole_ms: float,
+                   pieces_ms: float) -> Profile:
+    """The factor and the constant per call that explain both frames' times; no constant where that would be negative.
+
+    Args:
+        rows, calls: per operator: rows in all, calls of a frame in pieces.
+    """
+    each = sum(profile.a_ms)
+    times = sum(b * n for b, n in zip(profile.b_ms, rows))
+    if each + times <= 0:
+        return profile
+    matrix = np.array([[each + times, sum(n > 0 for n in calls)],
+                       [sum(a * n for a, n in zip(profile.a_ms, calls)) + times, sum(calls)]])
+    factor, constant = whole_ms / (each + times), 0.0
+    if abs(np.linalg.det(matrix)) > 1e-9:
+        solved = np.linalg.solve(matrix, np.array([whole_ms, pieces_ms]))
+        if solved[0] > 0 and solved[1] > 0:
+            factor, constant = float(solved[0]), float(solved[1])
+    return replace(profile, a_ms=tuple(a * factor + constant for a in profile.a_ms),
+                   b_ms=tuple(b * factor for b in profile.b_ms))
 
 
 def _frame(program: Program, inputs: Sequence[torch.Tensor], chunks: int) -> None:
