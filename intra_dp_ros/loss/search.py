@@ -7,7 +7,7 @@ them.
 """
 import time
 from dataclasses import replace
-from typing import Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Sequence, Set
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from intra_dp_ros.lop.tiling import Tiling
 
 _GENES = 7
 _DIFFERENCE, _CROSSOVER = 0.6, 0.8  # F and CR of differential evolution
+_PLACES, _HEIGHTS = 6, (0.1, 0.3, 0.5, 0.65, 0.8, 0.95)  # of the bands that the search begins with
+_POLISHED, _POLISHING = 4, 20  # so many of the best are polished, in so many steps at most
 _SHARES = 32  # row shares are multiples of 1/_SHARES: finer ones differ by less than the profiles' noise
 
 
@@ -42,7 +44,7 @@ def search(tiling: Tiling, timeline: Timeline, link: LinkModel, codec: str = "ra
     if link.up > 0 and link.down > 0:
         found = _evolve(_Space(tiling, timeline, link, codec), np.random.RandomState(seed), population, generations,
                         lambda: should_stop() or time.monotonic() > until)
-        if found is not None and timeline.predict(found, link).latency_s < timeline.predict(best, link).latency_s:
+        if timeline.predict(found, link).latency_s < timeline.predict(best, link).latency_s:
             best = found
     return replace(best, strategy="intra_dp", predicted_ms=timeline.predict(best, link).latency_s * 1e3)
 
@@ -83,18 +85,36 @@ class _Space:
             self._costs.update(zip(new, self._people.latencies(stop, start, raw, robot, self._link).tolist()))
         return np.array([self._costs[g] for g in genomes])
 
+    def neighbours(self, genome: Genome) -> List[Genome]:
+        """Genomes with one gene changed a little."""
+        last = len(self.staircase.cuts) - 1
+        steps = {"upper_cut": (-1, 1), "lower_cut": (-1, 1), "exit": (-1, 1), "raw_chunks": (-1, 1),
+                 "robot_chunks": (-1, 1), "upper_rows": (-4 / _SHARES, -1 / _SHARES, 1 / _SHARES, 4 / _SHARES),
+                 "lower_rows": (-4 / _SHARES, -1 / _SHARES, 1 / _SHARES, 4 / _SHARES)}
+        most = {"raw_chunks": len(RAW_CHUNKS) - 1, "robot_chunks": len(ROBOT_CHUNKS) - 1, "upper_rows": 1.0,
+                "lower_rows": 1.0}
+        found = [replace(genome, **{name: getattr(genome, name) + step}) for name, some in steps.items()
+                 for step in some if 0 <= getattr(genome, name) + step <= most.get(name, last)]
+        return [g for g in found if g.upper_cut <= g.lower_cut <= g.exit] or [genome]
+
     def seeds(self) -> List[np.ndarray]:
-        """Offload and streamed offload, every layer cut, single bands of several heights that end early or late."""
+        """Offload and streamed offload, every layer cut, and bands of several heights between the narrow cuts."""
         last = len(self.staircase.cuts) - 1
         found = [self._vector(0, 1.0, 0, 1.0, last, chunks, 0) for chunks in range(len(RAW_CHUNKS))]
         for cut in range(1, last + 1):  # the server goes on from the cut, or the robot does
             found.append(self._vector(0, 0.0, cut, 0.0, last, 0, 2))
             found.append(self._vector(0, 1.0, 0, 1.0, cut, 3, 0))
-        for share in (0.9, 0.7, 0.4, 0.1):
-            for depth in (0.15, 0.5, 1.0):
-                cut = max(1, int(round(depth * last)))
-                found.append(self._vector(0, 1.0, cut, share, last, 3, 1))
+        some = [0, *self._narrow_cuts(), last]
+        for lower in some[1:]:
+            found += [self._vector(upper, share, lower, share, last, 2, 1)
+                      for upper in some if upper < lower for share in _HEIGHTS]
         return found
+
+    def _narrow_cuts(self) -> List[int]:
+        """Of the cuts with the least to send the first of every size, in order."""
+        sizes = self.staircase.cut_bytes
+        first = {sizes[k]: k for k in range(len(sizes) - 2, 0, -1)}
+        return sorted(first[size] for size in sorted(first)[:_PLACES])
 
     def _vector(self, upper: int, upper_rows: float, lower: int, lower_rows: float, leave: int, raw: int,
                 robot: int) -> np.ndarray:
@@ -104,13 +124,12 @@ class _Space:
 
 
 def _evolve(space: _Space, random: np.random.RandomState, population: int, generations: int,
-            should_stop: Callable[[], bool]) -> Optional[Plan]:
+            should_stop: Callable[[], bool]) -> Plan:
     seeds = space.seeds()
-    people = np.array(seeds + [random.uniform(0, 1, _GENES) for _ in range(max(0, population - len(seeds)))])
+    best_seeds = [seeds[k] for k in _distinct(space, seeds)[:max(1, population // 2)]]
+    strangers = [random.uniform(0, 1, _GENES) for _ in range(population - len(best_seeds))]
+    people = np.array(best_seeds + strangers)
     costs = space.costs([space.genome(x) for x in people])
-    if len(people) > population:  # every seed is tried, the best go on
-        kept = np.argsort(costs, kind="mergesort")[:population]
-        people, costs = people[kept], costs[kept]
     for _ in range(generations):
         if should_stop():
             break
@@ -118,17 +137,51 @@ def _evolve(space: _Space, random: np.random.RandomState, population: int, gener
         found = space.costs([space.genome(x) for x in trials])
         better = found <= costs
         people[better], costs[better] = trials[better], found[better]
-    best = int(np.argmin(costs))
-    return space.staircase.plan(space.genome(people[best])) if np.isfinite(costs[best]) else None
+    polished = [_polish(space, space.genome(people[k]), should_stop) for k in _distinct(space, people)[:_POLISHED]]
+    return space.staircase.plan(polished[int(np.argmin(space.costs(polished)))])
+
+
+def _distinct(space: _Space, vectors: Sequence[np.ndarray]) -> List[int]:
+    """Indices, the best first, without those that resemble a better one: they have its cuts or its latency."""
+    genomes = [space.genome(x) for x in vectors]
+    costs = space.costs(genomes)
+    seen: Set[Any] = set()
+    found = []
+    for k in np.argsort(costs, kind="mergesort").tolist():
+        what = {(genomes[k].upper_cut, genomes[k].lower_cut, genomes[k].exit), float(costs[k])}
+        if not what & seen:
+            found.append(k)
+        seen |= what
+    return found
+
+
+def _polish(space: _Space, genome: Genome, should_stop: Callable[[], bool]) -> Genome:
+    """Take the best neighbour, one gene changed, until there is no better one."""
+    cost = float(space.costs([genome])[0])
+    for _ in range(_POLISHING):
+        if should_stop():
+            break
+        around = space.neighbours(genome)
+        costs = space.costs(around)
+        best = int(np.argmin(costs))
+        if not costs[best] < cost:
+            break
+        genome, cost = around[best], float(costs[best])
+    return genome
 
 
 def _trial(people: np.ndarray, costs: np.ndarray, i: int, random: np.random.RandomState) -> np.ndarray:
-    """DE/current-to-best/1/bin, reflected into [0, 1)."""
-    a, b = people[random.randint(len(people))], people[random.randint(len(people))]
-    best = people[int(np.argmin(costs))]
-    mutant = people[i] + _DIFFERENCE * (best - people[i]) + _DIFFERENCE * (a - b) + random.normal(0, 0.03, _GENES)
-    mutant = np.abs(mutant)
-    mutant = np.where(mutant >= 1.0, np.clip(2.0 - mutant, 0.0, 1.0), mutant)
+    """DE/current-to-best/1/bin for every other one, DE/rand/1/bin for the rest, reflected into [0, 1).
+
+    The former converge soon; the latter keep looking where the best is not.
+    """
+    a, b, c = (people[k] for k in random.randint(len(people), size=3))
+    if i % 2:
+        mutant = c + _DIFFERENCE * (a - b)
+    else:
+        mutant = people[i] + _DIFFERENCE * (people[int(np.argmin(costs))] - people[i]) + _DIFFERENCE * (a - b)
+    mutant = np.abs(mutant + random.normal(0, 0.03, _GENES))
+    mutant = np.where(mutant >= 1.0, 2.0 - mutant, mutant)
     keep = random.uniform(size=_GENES) > _CROSSOVER
     keep[random.randint(_GENES)] = False
     return np.clip(np.where(keep, people[i], mutant), 0.0, np.nextafter(1.0, 0.0))

@@ -35,6 +35,7 @@ class Staircase:
 
     Attributes:
         cuts: operator counts with exactly one crossing tensor, from 0 (the input) to the number of operators (the end).
+        cut_bytes: size of the tensor that crosses at each; 0 at either end.
     """
 
     def __init__(self, tiling: Tiling, codec: str = "raw") -> None:
@@ -46,6 +47,8 @@ class Staircase:
         inner = [c for c in range(1, count) if len(crossing[c]) == 1]
         self._tensor: Dict[int, int] = {c: crossing[c][0] for c in inner}
         self.cuts: Tuple[int, ...] = tuple([0, *inner, count])
+        self.cut_bytes = tuple(tiling.graph.tensors[self._tensor[c]].nbytes if c in self._tensor else 0
+                               for c in self.cuts)
 
     def plan(self, genome: Genome, strategy: str = "intra_dp") -> Plan:
         """The plan of a genome.

@@ -1,9 +1,10 @@
 """Plans by bandwidth: made once in the background, looked up for every frame, kept on disk."""
 import hashlib
 import json
+import math
 import os
 from dataclasses import asdict, dataclass, replace
-from typing import Callable, List, Optional, Tuple
+from typing import Callable, List, Optional, Sequence, Tuple
 
 from intra_dp_ros.loss.link_model import LinkModel
 from intra_dp_ros.loss.profile import Profile
@@ -13,11 +14,12 @@ from intra_dp_ros.loss.timeline import Timeline
 from intra_dp_ros.lop.plan import Plan, local_plan, validate
 from intra_dp_ros.lop.tiling import Tiling
 
-VERSION = 1  # of what is on disk, and of the search that made it
+VERSION = 2  # of what is on disk, and of the search that made it
 #: Bandwidths that plans are made for [byte/s].
 LADDER = (0.0, 0.5e6, 1e6, 2e6, 3.5e6, 5.5e6, 8e6, 11e6, 15e6, 21e6, 30e6)
 #: The bandwidth must leave a rung's interval by this share before another rung is taken.
 HYSTERESIS = 0.15
+_ALIKE = 0.05  # frame times that differ by less make the same plans
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def build(tiling: Tiling, timeline: Timeline, link: LinkModel, strategy: str, co
     Raises:
         ValueError: no such strategy.
     """
-    make, down = strategy_of(strategy), link.down / link.up if link.up > 0 else 1.0
+    make, down = strategy_of(strategy), _down_over_up(link)
     links = [replace(link, up=b, down=b * down) for b in LADDER]
     plans: List[Plan] = []
     for index, at in enumerate(links):
@@ -108,11 +110,28 @@ def _numbered(plans: List[Plan], links: List[LinkModel], timeline: Timeline, str
     return tuple(rungs)
 
 
-def key(graph: str, robot: Profile, server: Profile, link: LinkModel, strategy: str, codec: str = "raw") -> str:
-    """Name of a table on disk: plans hold for these operator times, this kind of link and this strategy."""
-    text = json.dumps([VERSION, graph, robot.to_json(), server.to_json(), asdict(link), strategy, codec, LADDER],
-                      sort_keys=True, default=dict)
+def key(tiling: Tiling, robot: Profile, server: Profile, link: LinkModel, strategy: str, codec: str = "raw") -> str:
+    """Name of a table on disk: plans hold for this graph, these devices, this kind of link and this strategy.
+
+    Of the operator times only the whole frame's counts, in steps of 5 %: every measuring gives slightly other ones, and
+    on the same device and torch version (both are in the device's name) they keep their proportions.  Of the template's
+    bandwidths only the proportion counts: the ladder replaces them.
+    """
+    kind = dict(asdict(link), up=1.0, down=_down_over_up(link), codecs=sorted(link.codecs.items()))
+    rows = [rule.rows for rule in tiling.rules]
+    text = json.dumps([VERSION, tiling.graph.hash, _pace(robot, rows), _pace(server, rows), kind, strategy, codec,
+                       LADDER], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _down_over_up(link: LinkModel) -> float:
+    return link.down / link.up if link.up > 0 else 1.0
+
+
+def _pace(profile: Profile, rows: Sequence[int]) -> Tuple[str, int]:
+    """Device, and the time of a frame [ms] on a scale on which `_ALIKE` more is one more."""
+    frame = sum(a + b * n for a, b, n in zip(profile.a_ms, profile.b_ms, rows))
+    return profile.device, round(math.log(max(frame, 1e-6)) / math.log(1.0 + _ALIKE))
 
 
 def save(folder: str, name: str, table: PlanTable) -> None:

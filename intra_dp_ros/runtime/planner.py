@@ -112,7 +112,7 @@ class Planner:
 
     def _make(self, server: Profile, strategy: str) -> PlanTable:
         timeline = self.timeline = Timeline(self._engine.tiling, self._robot, server)
-        key = tables.key(self._engine.graph.hash, self._robot, server, self._link, strategy, self._codec)
+        key = tables.key(self._engine.tiling, self._robot, server, self._link, strategy, self._codec)
         made = tables.load(self._folder, key, self._engine.tiling, self._epoch)
         if made is None:
             made = tables.build(self._engine.tiling, timeline, self._link, strategy, self._codec,
