@@ -2,6 +2,7 @@
 import math
 import random
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from intra_dp_ros.loss.baselines import local, neurosurgeon, offload
 from intra_dp_ros.loss.baselines.neurosurgeon import cut_plan
 from intra_dp_ros.loss.energy import PowerModel
 from intra_dp_ros.loss.link_model import FULL, HALF, LinkModel
+from intra_dp_ros.loss.population import Population
 from intra_dp_ros.loss.profile import Profile
 from intra_dp_ros.loss.search import baseline_plans, search
 from intra_dp_ros.loss.staircase import ROBOT_CHUNKS, RAW_CHUNKS, Genome, Staircase
@@ -116,6 +118,21 @@ def test_codecs_cost_and_save(pointwise):
     assert raw.latency_s - png.latency_s == pytest.approx(size / 2 / 1e5 - 3e-6 * size)
 
 
+def test_pieces_keep_their_order_in_the_codecs(pointwise):
+    """A band's rows, that cost nothing to encode, wait until the image rows before them are encoded and decoded."""
+    timeline = Timeline(pointwise, profile(pointwise, 1, 0), profile(pointwise, 1, 0))
+    codecs = {"raw": (1.0, 0.0, 0.0), "png": (1.0, 1e-4, 2e-4)}
+    link = LinkModel(1e6, 1e9, duplex=FULL, codecs=codecs)
+    split = [ROWS // 2, ROWS]
+    inputs = pointwise.graph.inputs
+    plan = complete(pointwise, "x", split, split, lambda t, _: "png" if t in inputs else "raw")
+    half = ROWS // 2 * ROW_BYTES
+    decoded = half * 1e-4 + half / 1e6 + half * 2e-4
+    assert half * 2e-4 > 0.002 + half / 1e6  # the server is done with the image rows when the others come out
+    server = decoded + 0.002 + 0.001  # both operators on the image rows, then the last one on the rest
+    assert timeline.predict(plan, link).latency_s == pytest.approx(server + half / 1e9)
+
+
 def test_no_link_is_infinite_but_ends(pointwise):
     timeline = Timeline(pointwise, profile(pointwise, 1, 1), profile(pointwise, 1, 1))
     plan = offload.plan(pointwise, timeline, LinkModel(1.0, 1.0))
@@ -198,6 +215,33 @@ def test_search_against_brute_force(pointwise):
         validate(pointwise, found)
         assert timeline.predict(found, link).latency_s <= 1.05 * best
         assert found.predicted_ms == pytest.approx(timeline.predict(found, link).latency_s * 1e3)
+
+
+@pytest.mark.parametrize("rate", [3e4, 1e5, 4e5, 2e6])
+def test_search_against_every_boundary(rate):
+    """With halo: all pairs of boundaries of a small chain, two-way plans among them."""
+    tiling = Tiling(record(torch.nn.Sequential(torch.nn.Conv2d(4, 4, 3, 1, 1), torch.nn.Conv2d(4, 1, 3, 2, 1)).eval(),
+                           (torch.zeros(1, 4, 8, 8),)).graph)
+    timeline = Timeline(tiling, profile(tiling, 0.5, 1.0), profile(tiling, 0.3, 0.3))
+    link = LinkModel(rate, rate, 0.002, per_message_s=0.0003)
+    pairs = [[(s, r) for s in range(rule.rows + 1) for r in range(s + 1)] for rule in tiling.rules]
+    every = np.array([(a, b, x, y) for a in pairs[0] for b in pairs[1] for x in (1, 2, 4, 8) for y in (1, 2, 4, 8)],
+                     dtype=object)
+    stop, start = (np.array([[a[i], b[i]] for a, b, _, _ in every]) for i in range(2))
+    chunks = every[:, 2].astype(int), every[:, 3].astype(int)
+    best = Population(timeline).latencies(stop, start, *chunks, link).min()
+    found = timeline.predict(search(tiling, timeline, link), link).latency_s
+    assert best - 1e-12 <= found <= 1.05 * best
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10 ** 6), st.floats(1e3, 1e6), st.sampled_from([1, 4]), st.floats(1.0, 10.0),
+       st.sampled_from([HALF, FULL]))
+def test_more_bandwidth_never_slows_offload(branchy, seed, rate, chunks, factor, duplex):
+    timeline = Timeline(branchy, random_profile(branchy, seed), random_profile(branchy, seed + 1))
+    slow, fast = (LinkModel(r, r, 0.002, duplex) for r in (rate, rate * factor))
+    plan = offload.plan(branchy, timeline, slow, chunks=chunks)
+    assert timeline.predict(plan, fast).latency_s <= timeline.predict(plan, slow).latency_s + 1e-12
 
 
 @settings(max_examples=15, deadline=None)
