@@ -88,7 +88,7 @@ class Staircase:
             inside = v < lower
             stop[v] = np.where(inside, s, np.where(v < leave, n, 0))
             start[v] = np.where(inside, r, stop[v])
-            for t, rows in rules[v].maps:
+            for t, rows in rules[v].maps if n else ():
                 low, total = rows.lo[np.minimum(r, n - 1)], self.tiling.rows[t]
                 server[t] = np.maximum(server.get(t, 0), np.where(inside & (s > 0), rows.hi[s - 1], 0))
                 needed = inside & (r < n) & (rows.hi[-1] > low)

@@ -110,3 +110,20 @@ def test_a_link_that_carries_nothing():
     one = np.ones(2, int)
     offload, local = Population(timeline).latencies(rows, rows, one, one, LinkModel(0.0, 0.0))
     assert offload == float("inf") and np.isfinite(local)
+
+
+def test_operators_without_rows():
+    class Net(nn.Module):
+        def forward(self, x):
+            x = x.float()
+            return torch.cat([x.relu()[:, :, 5:5].exp(), x.sigmoid()], 2)
+    tiling = Tiling(record(Net().eval(), (torch.zeros(1, 3, 6, 2),)).graph)
+    count = len(tiling.rules)
+    times = Profile(tiling.graph.hash, "x", (1.0,) * count, (1.0,) * count)
+    assert not all(rule.rows for rule in tiling.rules)
+    space = Staircase(tiling)
+    genomes = [Genome(0, share, cut, share, len(space.cuts) - 1, 1, 1)
+               for cut in range(len(space.cuts)) for share in (0.0, 0.5, 1.0)]
+    stop, start = space.boundaries(genomes)
+    twos = [2] * len(genomes)
+    check(tiling, Timeline(tiling, times, times), LinkModel(1e5, 1e5), "raw", stop.tolist(), start.tolist(), twos, twos)
