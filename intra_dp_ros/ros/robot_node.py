@@ -15,6 +15,7 @@ from intra_dp_ros.apps.models import LoadedModel, ModelError, load_model
 from intra_dp_ros.apps.people import draw
 from intra_dp_ros.apps.pipeline import Answer, ImagePipeline, record_model
 from intra_dp_ros.graph.graph import GraphError
+from intra_dp_ros.loss.link_model import FULL, HALF
 from intra_dp_ros.msg import BandwidthEstimate, InferenceStats, People
 from intra_dp_ros.ros import conversions, params
 from intra_dp_ros.ros.control import RosControl
@@ -27,6 +28,7 @@ from intra_dp_ros.runtime.exactness import TOLERANCE, relative_error
 from intra_dp_ros.runtime.machine import keep_freed_memory, switch_threads_fast, use_threads
 from intra_dp_ros.runtime.robot import Robot, RobotConfig
 from intra_dp_ros.srv import GetStatus, GetStatusResponse, SetStrategy, SetStrategyResponse
+from intra_dp_ros.wire.codec import available
 from intra_dp_ros.wire.session import check_robot_id
 
 _NO_INPUT_S = 5.0  # without an image: say which topic is waited for
@@ -235,9 +237,9 @@ def main() -> None:
             threshold=params.read("~threshold", -1.0), check_every=params.read("~check_every", 0, at_least=0),
             robot=RobotConfig(
                 robot_id=check_robot_id(params.read("~robot_id", "robot")), strategy=params.read("~strategy", "auto"),
-                device=params.read("~device", "cpu"), duplex=params.read("~duplex", "half"),
+                device=params.read("~device", "cpu"), duplex=params.read("~duplex", HALF, choices=(HALF, FULL)),
                 slowdown=params.read("~robot_slowdown", 1.0, at_least=1.0),
-                input_codec=params.read("~input_codec", "raw"))))
+                input_codec=params.read("~input_codec", "raw", choices=available()))))
         node.setup()
     except (ModelError, GraphError, ValueError, OSError) as error:
         rospy.logfatal("robot: %s", error)

@@ -23,6 +23,7 @@ from intra_dp_ros.loss.link_model import HALF, LinkModel
 from intra_dp_ros.loss.strategies import STRATEGIES
 from intra_dp_ros.runtime import stats
 from intra_dp_ros.runtime.bandwidth import BandwidthEstimator
+from intra_dp_ros.runtime.codec_costs import codec_costs
 from intra_dp_ros.runtime.connection import LOCAL, Connection
 from intra_dp_ros.runtime.engine import Engine, Progress, no_progress
 from intra_dp_ros.runtime.pace import Pace
@@ -78,6 +79,7 @@ class Robot:
                  progress: Progress = no_progress) -> None:
         folder = os.path.expanduser(folder)
         self.config = config
+        self._codecs = codec_costs(config.input_codec)
         self.engine = Engine(recording.graph, recording.weights, config.device)
         self.engine.measure(os.path.join(folder, "profiles"), progress)
         self.bandwidth = BandwidthEstimator(config.robot_id)
@@ -329,7 +331,7 @@ class Robot:
             self.connection.offer(plans)
 
     def _link_model(self, bandwidth: float = 1e6) -> LinkModel:
-        return LinkModel(bandwidth, bandwidth, self.config.rtt_s, self.config.duplex, _MESSAGE_S)
+        return LinkModel(bandwidth, bandwidth, self.config.rtt_s, self.config.duplex, _MESSAGE_S, self._codecs)
 
     def _window(self) -> int:
         rtt = 0.0 if self.connection is None else self.connection.pulse.rtt

@@ -121,10 +121,11 @@ def answered(robot, image):
     return done.stats
 
 
-@pytest.mark.parametrize("strategy", ["offload", "neurosurgeon", "intra_dp"])
-def test_frames_are_exact(recording, tmp_path, cable, strategy):
+@pytest.mark.parametrize("strategy, codec", [("offload", "raw"), ("neurosurgeon", "raw"), ("intra_dp", "raw"),
+                                             ("offload", "png"), ("intra_dp", "png")])
+def test_frames_are_exact(recording, tmp_path, cable, strategy, codec):
     cable.start_server()
-    robot = make_robot(recording, tmp_path, cable, strategy=strategy)
+    robot = make_robot(recording, tmp_path, cable, strategy=strategy, input_codec=codec)
     try:
         ready(robot, strategy)
         source, done = images(), []
