@@ -6,7 +6,8 @@ looks alike to the planner, to the executor and to the vectorised timeline.  Bot
 consumed in order, which is what lets a line buffer stream them.  (Paper section 4.1; DESIGN section 4.)
 """
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property
+from typing import List, NamedTuple, Tuple
 
 import numpy as np
 
@@ -53,6 +54,11 @@ class IntervalMap:
     def ready(self, available: int) -> int:
         """How many leading output rows can be computed from input rows ``[0, available)``."""
         return int(np.searchsorted(self.hi, available, side="right"))
+
+    @cached_property
+    def lists(self) -> Tuple[List[int], List[int], List[int]]:
+        """``lo``, ``hi`` and `ready_table` as lists: the executor asks for single entries, which arrays are slow at."""
+        return self.lo.tolist(), self.hi.tolist(), self.ready_table.tolist()
 
     @property
     def ready_table(self) -> np.ndarray:

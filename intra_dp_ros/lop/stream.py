@@ -146,7 +146,9 @@ class Stream:
                 for t, rows in step.inputs:
                     buffer = self._buffers.get(t)  # None: a valid plan needs no row of it on this side
                     if buffer is not None and buffer.frontier < rows.n_in:
-                        stop = min(stop, rows.ready(buffer.frontier))
+                        ready = rows.lists[2][buffer.frontier]
+                        if ready < stop:
+                            stop = ready
                 if stop > start:
                     self._compute(index, step, start, stop)
 
@@ -176,8 +178,8 @@ class Stream:
     def _compute(self, index: int, step: _Step, start: int, stop: int) -> None:
         tiles = {}
         for t, rows in step.inputs:
-            need = rows.need(start, stop)
-            tiles[t] = self._buffers[t].take(need.start, need.stop) if need.size else self._no_rows(t)
+            first, last = rows.lists[0][start], rows.lists[1][stop - 1]
+            tiles[t] = self._buffers[t].take(first, last) if first < last else self._no_rows(t)
         outputs = step.run(tiles, start, stop)
         self._at[index] = stop
         self.steps_done += 1
@@ -209,8 +211,10 @@ class Stream:
             step, at = self.program.steps[index], self._at[index]
             if at >= step.last:
                 continue
-            low = min(int(rows.lo[at]) for t, rows in step.inputs if t == tensor)
-            lowest = low if lowest is None else min(lowest, low)
+            for t, rows in step.inputs:
+                if t == tensor:
+                    low = rows.lists[0][at]
+                    lowest = low if lowest is None or low < lowest else lowest
         self._buffers[tensor].drop(lowest)
 
 
