@@ -88,7 +88,7 @@ def cable(tmp_path):
 
 
 def make_robot(recording, tmp_path, cable, **options):
-    robot = Robot(recording, str(tmp_path / "robot"), RobotConfig(**{"slowdown": 15.0, **options}))
+    robot = Robot(recording, str(tmp_path / "robot"), RobotConfig(**{"slowdown": 40.0, **options}))
     robot.connect(cable.robot_end, cable)
     return robot
 
