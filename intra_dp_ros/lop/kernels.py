@@ -92,7 +92,16 @@ def _convolution(kernel: TileKernel, tiles: Tiles, start: int, stop: int) -> Out
     reach = per_axis(ctx.arg("dilation", 1), index) * (taps[index] - 1) + 1
     first = start * stride - per_axis(padding, index)
     last = (stop - 1) * stride - per_axis(padding, index) + reach
-    tile = _pad_rows(tiles[source.tensor], kernel.axis, max(0, -first), max(0, last - ctx.rows(source)), 0.0)
+    before, after, edge = max(0, -first), max(0, last - ctx.rows(source)), per_axis(padding, index)
+    tile = tiles[source.tensor]
+    rows, skip = tile.shape[kernel.axis], 0 if before else edge // stride
+    if (before or after) and rows and (before == edge or (before == 0 and edge % stride == 0)) and (
+            (rows + 2 * edge - reach) // stride + 1 >= skip + stop - start):
+        # At an edge the recorded padding is right on that side; what it adds on the other side is computed and dropped,
+        # which is cheaper than a padded copy of the tile.
+        output, = kernel.call(tiles)
+        return (output.narrow(kernel.axis, skip, stop - start),)
+    tile = _pad_rows(tile, kernel.axis, before, after, 0.0)
     return kernel.call.with_args(tiles, input=tile, padding=_without_padding(padding, index, len(taps)))
 
 
