@@ -144,8 +144,9 @@ class Connection:
             return
         self._link.send(self.pulse.beat(self.robot_id, self._session))
         with self._lock:
-            due = [p for p in self._plans
-                   if p.epoch not in self._confirmed and now - self._sent.get(p.epoch, 0.0) > _RESEND_S]
+            # Only to a server that is heard: what is sent into silence is lost, and would have to wait for its turn.
+            due = [p for p in self._plans if self.is_alive and p.epoch not in self._confirmed
+                   and now - self._sent.get(p.epoch, 0.0) > _RESEND_S]
             self._sent.update({p.epoch: now for p in due})
         for plan in due:
             self._link.send(PlanMessage(self.robot_id, self._session, plan.epoch, plan.graph, plan.to_json()))

@@ -94,5 +94,5 @@ class Harness:
 
 def kill(node):
     """kill -9 a node's process, as a crash would."""
-    uri = rosnode.get_api_uri(rosgraph.Master("/harness"), node)
+    uri = rosnode.get_api_uri(rosgraph.Master("/harness"), node, skip_cache=True)
     os.kill(xmlrpc.client.ServerProxy(uri).getPid("/harness")[2], signal.SIGKILL)

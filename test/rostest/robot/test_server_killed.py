@@ -28,12 +28,12 @@ class TestServerKilled(unittest.TestCase):
         self.assertLessEqual(stats.rel_error, 1e-4)
         return stats
 
-    def interrupted(self, interrupt):
+    def interrupted(self, interrupt, after_s=0.1):
         """The statistics of a frame in whose middle something happens."""
         self.assertEqual(self.ask().outcome, 1)
         type(self).number += 1
         stamp = self.harness.show(self.number)
-        time.sleep(0.1)
+        time.sleep(after_s)
         interrupt()
         self.harness.until(lambda: self.harness.stats[-1].header.stamp.to_sec() == stamp, "the interrupted answer")
         return self.harness.stats[-1]
@@ -50,16 +50,19 @@ class TestServerKilled(unittest.TestCase):
             self.assertEqual(self.ask().outcome, 0)
             cut(False)
             back = time.monotonic()
-            self.harness.until(lambda: self.ask().outcome == 1, "a split frame after the silence")
-            print("silence of {:g} s: split again {:.2f} s after the link was back".format(
+            self.harness.until(self.harness.is_split, "splitting after the silence")
+            print("silence of {:g} s: ready to split {:.2f} s after the link was back".format(
                 seconds, time.monotonic() - back))
+            self.harness.until(lambda: self.ask().outcome == 1, "a split frame after the silence")
 
     def test_b_server_killed(self):
-        stats = self.interrupted(lambda: kill("/intra_dp_server"))
-        self.assertEqual(stats.outcome, stats.OUTCOME_TAKEOVER, stats.reason)
-        self.assertEqual(self.ask().outcome, 0)
-        self.harness.until(self.harness.is_split, "splitting with the server that roslaunch started again", READY_S)
-        self.assertEqual(self.ask().outcome, 1)
+        for after_s in (0.0, 0.05, 0.15, 0.3):  # before the first tile, while tiles arrive, while it computes
+            stats = self.interrupted(lambda: kill("/intra_dp_server"), after_s)
+            print("killed {:.2f} s into a frame: {}, {:.2f} s in all".format(after_s, stats.reason, stats.latency))
+            self.assertEqual(stats.outcome, stats.OUTCOME_TAKEOVER, stats.reason)
+            self.assertEqual(self.ask().outcome, 0)
+            self.harness.until(self.harness.is_split, "splitting with the server that roslaunch started again", READY_S)
+            self.harness.until(lambda: self.ask().outcome == 1, "a split frame with the new server")
 
 
 if __name__ == "__main__":
