@@ -12,8 +12,9 @@ from intra_dp_ros.wire.messages import Heartbeat
 
 IDLE_PERIOD_S = 0.1  # between heartbeats
 BUSY_PERIOD_S = 0.02  # while the server works on a frame
-#: A side that has sent nothing for this long plus a round trip is taken for dead while a frame waits for it.
-SILENCE_S = 0.1
+#: A side that has sent nothing for this long plus a round trip is taken for dead while a frame waits for it.  With the
+#: time between two looks at the link, death is noticed within 100 ms and a round trip.
+SILENCE_S = 0.085
 _MEMORY_S = 5.0  # round trips older than this are forgotten
 
 

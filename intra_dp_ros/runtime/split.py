@@ -22,7 +22,7 @@ from intra_dp_ros.runtime.sender import TileSender
 from intra_dp_ros.runtime.stats import DOWNLINK, ROBOT, FrameSpan
 from intra_dp_ros.wire.messages import Tile
 
-_CHECK_S = 0.02  # between looks at the link while waiting
+_CHECK_S = 0.01  # between looks at the link while waiting
 #: Give up when sending the rest would take this many times what the frame was expected to take.
 _TOO_SLOW = 1.5
 
