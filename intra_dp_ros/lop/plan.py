@@ -6,7 +6,7 @@ plan that passes can be run in any timing and gives every output row, a plan tha
 """
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -120,6 +120,12 @@ def needed_rows(tiling: Tiling, server_stop: Sequence[int], robot_start: Sequenc
                 if need.size:
                     robot[t] = Interval(min(robot[t].start, need.start), max(robot[t].stop, need.stop))
     return server, robot
+
+
+def input_codec(tiling: Tiling, codec: str) -> Callable[[int, str], str]:
+    """For `complete`: this codec for the graph's inputs, raw for everything else."""
+    inputs = frozenset(tiling.graph.inputs)
+    return lambda tensor, direction: codec if tensor in inputs else "raw"
 
 
 def complete(tiling: Tiling, strategy: str, server_stop: Sequence[int], robot_start: Sequence[int],

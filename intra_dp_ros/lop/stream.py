@@ -167,7 +167,7 @@ class Stream:
     @property
     def is_complete(self) -> bool:
         """Whether every row this side has to compute is computed and every kept tensor is whole."""
-        return all(at >= s.last for at, s in zip(self._at, self.program.steps)) and all(
+        return not self.has_work and all(
             self._buffers[t].frontier >= self.program.tiling.rows[t] for t in self.program.keep)
 
     @property

@@ -14,7 +14,7 @@ import numpy as np
 
 from intra_dp_ros.loss.link_model import HALF, LinkModel
 from intra_dp_ros.loss.timeline import Timeline
-from intra_dp_ros.lop.plan import complete
+from intra_dp_ros.lop.plan import DOWN, UP, complete, input_codec
 
 _UNLIMITED = 1 << 40  # rows: an input that is all there holds nothing back
 
@@ -66,7 +66,7 @@ class Population:
     def __init__(self, timeline: Timeline, codec: str = "raw") -> None:
         self._timeline = timeline
         self._tiling = tiling = timeline.tiling
-        self._codec = codec
+        self._codec = input_codec(tiling, codec)
         self._rows = np.array([rule.rows for rule in tiling.rules])
         self._inputs = [tuple(_Input(t, _ready(m), m.lo, m.hi) for t, m in rule.maps) for rule in tiling.rules]
         self._outputs = [node.outputs for node in tiling.graph.nodes]
@@ -96,20 +96,19 @@ class Population:
         at[band.nodes] = band.at[:, :, -1]
         rest = self._advance("robot", at, start, np.where(down.count > 0, self._rows[:, None], at),
                              _arrived(downs, down), {r.tensor: r for r in downs}, down.run.shape[1])
-        found = _Queues(link, self._codecs(link, ups), self._codecs(link, downs)).run(up, down, band, server, rest)
+        queues = _Queues(link, self._codecs(link, ups, UP), self._codecs(link, downs, DOWN))
+        found = queues.run(up, down, band, server, rest)
         for i in np.flatnonzero(self._two_way(ups, at, start)):
             found[i] = self._one(server_stop[i], robot_start[i], int(raw_chunks[i]), int(robot_chunks[i]), link)
         return found
 
     def _one(self, stop: np.ndarray, start: np.ndarray, raw_chunks: int, robot_chunks: int, link: LinkModel) -> float:
-        inputs = set(self._tiling.graph.inputs)
-        plan = complete(self._tiling, "candidate", stop.tolist(), start.tolist(),
-                        lambda t, _: self._codec if t in inputs else "raw", raw_chunks, robot_chunks)
+        plan = complete(self._tiling, "candidate", stop.tolist(), start.tolist(), self._codec, raw_chunks,
+                        robot_chunks)
         return self._timeline.predict(plan, link).latency_s
 
-    def _codecs(self, link: LinkModel, runs: Sequence[_Runs]) -> List[Tuple[float, float, float]]:
-        inputs = set(self._tiling.graph.inputs)
-        return [link.codecs[self._codec if r.tensor in inputs else "raw"] for r in runs]
+    def _codecs(self, link: LinkModel, runs: Sequence[_Runs], direction: str) -> List[Tuple[float, float, float]]:
+        return [link.codecs[self._codec(r.tensor, direction)] for r in runs]
 
     def _transfers(self, stop: np.ndarray, start: np.ndarray
                    ) -> Tuple[List[_Runs], List[_Runs], Dict[int, np.ndarray]]:

@@ -32,6 +32,10 @@ class Profile:
         """The profile of a device that is `factor` times slower."""
         return replace(self, a_ms=tuple(a * factor for a in self.a_ms), b_ms=tuple(b * factor for b in self.b_ms))
 
+    def frame_ms(self, rows: Sequence[int]) -> float:
+        """A whole frame, every operator called once with all its rows [ms]."""
+        return sum(a + b * n for a, b, n in zip(self.a_ms, self.b_ms, rows))
+
     def to_json(self) -> str:
         """Canonical JSON."""
         return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))

@@ -10,7 +10,7 @@ from typing import Dict, Sequence, Tuple
 import numpy as np
 
 from intra_dp_ros.loss.baselines.neurosurgeon import crossing_tensors
-from intra_dp_ros.lop.plan import Plan, PlanError, complete
+from intra_dp_ros.lop.plan import Plan, PlanError, complete, input_codec
 from intra_dp_ros.lop.tiling import Tiling
 
 RAW_CHUNKS = (1, 2, 4, 8, 16)
@@ -40,8 +40,7 @@ class Staircase:
 
     def __init__(self, tiling: Tiling, codec: str = "raw") -> None:
         self.tiling = tiling
-        self._codec = codec
-        self._inputs = set(tiling.graph.inputs)
+        self._codecs = input_codec(tiling, codec)
         count = len(tiling.rules)
         crossing = crossing_tensors(tiling)
         inner = [c for c in range(1, count) if len(crossing[c]) == 1]
@@ -58,8 +57,7 @@ class Staircase:
         """
         (stop,), (start,) = self.boundaries([genome])
         return complete(self.tiling, strategy, stop.tolist(), start.tolist(),
-                        lambda t, _: self._codec if t in self._inputs else "raw",
-                        RAW_CHUNKS[genome.raw_chunks], ROBOT_CHUNKS[genome.robot_chunks])
+                        self._codecs, RAW_CHUNKS[genome.raw_chunks], ROBOT_CHUNKS[genome.robot_chunks])
 
     def boundaries(self, genomes: Sequence[Genome]) -> Tuple[np.ndarray, np.ndarray]:
         """`server_stop` and `robot_start` of every operator, of shape (genomes, operators).

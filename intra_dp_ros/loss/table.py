@@ -130,8 +130,7 @@ def _down_over_up(link: LinkModel) -> float:
 
 def _pace(profile: Profile, rows: Sequence[int]) -> Tuple[str, int]:
     """Device, and the time of a frame [ms] on a scale on which `_ALIKE` more is one more."""
-    frame = sum(a + b * n for a, b, n in zip(profile.a_ms, profile.b_ms, rows))
-    return profile.device, round(math.log(max(frame, 1e-6)) / math.log(1.0 + _ALIKE))
+    return profile.device, round(math.log(max(profile.frame_ms(rows), 1e-6)) / math.log(1.0 + _ALIKE))
 
 
 def save(folder: str, name: str, table: PlanTable) -> None:

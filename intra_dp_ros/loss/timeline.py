@@ -11,20 +11,9 @@ from typing import Any, Dict, List, Tuple
 from intra_dp_ros.loss.energy import PowerModel
 from intra_dp_ros.loss.link_model import HALF, LinkModel
 from intra_dp_ros.loss.profile import Profile
+from intra_dp_ros.loss.spans import DOWNLINK, ROBOT, SERVER, UPLINK, Span, outside
 from intra_dp_ros.lop.plan import DOWN, UP, Plan, needed_rows
 from intra_dp_ros.lop.tiling import Tiling
-
-ROBOT, UPLINK, SERVER, DOWNLINK = "robot", "uplink", "server", "downlink"
-
-
-@dataclass(frozen=True)
-class Span:
-    """One busy time of one resource."""
-
-    lane: str  # ROBOT, UPLINK, SERVER or DOWNLINK
-    start_s: float  # since the inference began
-    stop_s: float
-    label: str
 
 
 @dataclass(frozen=True)
@@ -69,7 +58,7 @@ class Timeline:
         self.robot = robot
         self.server = server
         self.steps = [
-            _Step(tuple((t, rows.ready_table.tolist(), rows.n_in) for t, rows in rule.maps), node.outputs, rule.rows)
+            _Step(tuple((t, rows.lists[2], rows.n_in) for t, rows in rule.maps), node.outputs, rule.rows)
             for node, rule in zip(tiling.graph.nodes, tiling.rules)]
 
     def predict(self, plan: Plan, link: LinkModel, power: PowerModel = PowerModel()) -> Prediction:
@@ -163,8 +152,8 @@ class _Run:
 
     def result(self, power: PowerModel) -> Prediction:
         latency = self._end
-        radio = _outside([s for s in self._spans if s.lane in (UPLINK, DOWNLINK)],
-                         [s for s in self._spans if s.lane == ROBOT])
+        radio = outside([(s.start_s, s.stop_s) for s in self._spans if s.lane in (UPLINK, DOWNLINK)],
+                        [(s.start_s, s.stop_s) for s in self._spans if s.lane == ROBOT])
         busy = self._robot.busy
         return Prediction(latency, float(power.energy(busy, min(radio, max(0.0, latency - busy)), latency)), busy,
                           self._server.busy, self._bytes[UP], self._bytes[DOWN], tuple(self._spans))
@@ -231,16 +220,3 @@ class _Run:
     def _push(self, when: float, kind: str, piece: Any) -> None:
         self._count += 1  # events of one moment stay in the order in which they were made
         heapq.heappush(self._events, (when, self._count, kind, piece))
-
-
-def _outside(spans: List[Span], cover: List[Span]) -> float:
-    """Length of the union of `spans` that no span of `cover` overlaps [s]."""
-    return _length([*spans, *cover]) - _length(cover)
-
-
-def _length(spans: List[Span]) -> float:
-    total, end = 0.0, float("-inf")
-    for start, stop in sorted((s.start_s, s.stop_s) for s in spans):
-        total += max(0.0, stop - max(start, end))
-        end = max(end, stop)
-    return total

@@ -35,6 +35,8 @@ class Planner:
                  ready: Callable[[List[Plan]], None], progress: Progress = no_progress) -> None:
         self._engine = engine
         self._robot = engine.profile.scaled(slowdown)
+        #: What a local run takes, as measured at start [s].
+        self.local_s = self._robot.frame_ms([rule.rows for rule in engine.tiling.rules]) / 1e3
         self._link = link
         self._codec = codec
         self._folder = folder
@@ -49,12 +51,6 @@ class Planner:
         self.timeline: Optional[Timeline] = None
         self._thread = threading.Thread(target=self._run, name="planner", daemon=True)
         self._thread.start()
-
-    @property
-    def local_s(self) -> float:
-        """What a local run takes, as measured at start [s]."""
-        rules = self._engine.tiling.rules
-        return sum(a + b * r.rows for a, b, r in zip(self._robot.a_ms, self._robot.b_ms, rules)) / 1e3
 
     def table(self, strategy: str) -> Optional[PlanTable]:
         """The plans of a strategy, None while they are not ready."""

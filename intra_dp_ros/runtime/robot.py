@@ -20,6 +20,7 @@ from intra_dp_ros.graph.record import Recording
 from intra_dp_ros.lop.plan import Plan, local_plan
 from intra_dp_ros.loss.energy import PowerModel
 from intra_dp_ros.loss.link_model import HALF, LinkModel
+from intra_dp_ros.loss.spans import UPLINK, Span, outside
 from intra_dp_ros.loss.strategies import STRATEGIES
 from intra_dp_ros.runtime import stats
 from intra_dp_ros.runtime.bandwidth import BandwidthEstimator
@@ -31,7 +32,7 @@ from intra_dp_ros.runtime.part import Part
 from intra_dp_ros.runtime.planner import Planner
 from intra_dp_ros.runtime.sender import LEAST_WINDOW_BYTES, FrameKey, TileSender, Traffic
 from intra_dp_ros.runtime.split import RobotFrame, TakeOver
-from intra_dp_ros.runtime.stats import FrameSpan, FrameStats, Inference, outside
+from intra_dp_ros.runtime.stats import FrameStats, Inference
 from intra_dp_ros.wire.link import Control, Link
 from intra_dp_ros.wire.messages import PROBE, Ack, BandwidthSample, Heartbeat, Message, Tile, serialised_bytes
 from intra_dp_ros.wire.session import SessionError
@@ -161,8 +162,8 @@ class Robot:
                     alone = RobotFrame(self.engine, self._local, Pace(self.config.slowdown))
                     outputs = alone.run_alone(inputs)
                     frame.busy += alone.busy
-                    frame.spans += [FrameSpan(s.lane, s.start_s + alone.began - frame.began,
-                                              s.stop_s + alone.began - frame.began, "taken over") for s in alone.spans]
+                    frame.spans += [Span(s.lane, s.start_s + alone.began - frame.began,
+                                         s.stop_s + alone.began - frame.began, "taken over") for s in alone.spans]
                 traffic = self._sender.traffic()
             done = time.monotonic()
             self._frame = None
@@ -248,7 +249,7 @@ class Robot:
         plan, latency = frame.part.plan, done - frame.began
         busy = sum(stop - start for start, stop in frame.busy)
         radio = outside([(sent, min(acked, done)) for sent, acked, _ in traffic.spans], frame.busy)
-        spans = [*frame.spans, *(FrameSpan(stats.UPLINK, sent - frame.began, acked - frame.began, label)
+        spans = [*frame.spans, *(Span(UPLINK, sent - frame.began, acked - frame.began, label)
                                  for sent, acked, label in traffic.spans)]
         return FrameStats(
             frame=self._number, outcome=outcome, reason=reason, state=state, strategy=self.strategy,

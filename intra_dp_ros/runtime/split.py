@@ -14,12 +14,12 @@ import torch
 
 from intra_dp_ros.lop.plan import UP
 from intra_dp_ros.lop.stream import Stream
+from intra_dp_ros.loss.spans import DOWNLINK, ROBOT, Span
 from intra_dp_ros.runtime.engine import Engine
 from intra_dp_ros.runtime.pace import Pace
 from intra_dp_ros.runtime.part import Part
 from intra_dp_ros.runtime.pulse import SILENCE_S, Pulse
 from intra_dp_ros.runtime.sender import TileSender
-from intra_dp_ros.runtime.stats import DOWNLINK, ROBOT, FrameSpan
 from intra_dp_ros.wire.messages import Tile
 
 _CHECK_S = 0.01  # between looks at the link while waiting
@@ -44,7 +44,7 @@ class RobotFrame:
         self.part = part
         self.began = time.monotonic()
         self.busy: List[Tuple[float, float]] = []  # computing: begin, end (monotonic) [s]
-        self.spans: List[FrameSpan] = []
+        self.spans: List[Span] = []
         self.merge_s = 0.0
         self.bytes_down = 0
         self.server_busy_s = 0.0
@@ -114,7 +114,7 @@ class RobotFrame:
         """
         now = time.monotonic()
         with self._change:
-            self.spans.append(FrameSpan(DOWNLINK, sent - self.began, now - self.began, "tensor {} rows [{}, {})".format(
+            self.spans.append(Span(DOWNLINK, sent - self.began, now - self.began, "tensor {} rows [{}, {})".format(
                 tile.tensor, tile.start, tile.stop)))
             self.downlink_s = now - sent
             self.server_busy_s = max(self.server_busy_s, tile.busy)
@@ -162,7 +162,7 @@ class RobotFrame:
             self._pace.finish()
         finally:
             self.busy[-1] = (began, time.monotonic())
-            self.spans.append(FrameSpan(ROBOT, began - self.began, self.busy[-1][1] - self.began, "compute"))
+            self.spans.append(Span(ROBOT, began - self.began, self.busy[-1][1] - self.began, "compute"))
 
     def _step(self) -> None:
         self._pace()

@@ -1,22 +1,12 @@
 """What is known of one answered frame."""
 from dataclasses import dataclass
-from typing import List, Sequence, Tuple
+from typing import Tuple
 
 import torch
 
+from intra_dp_ros.loss.spans import Span
+
 LOCAL, SPLIT, TAKEOVER = "local", "split", "takeover"  # outcomes
-
-ROBOT, UPLINK, SERVER, DOWNLINK = "robot", "uplink", "server", "downlink"  # lanes of a timeline
-
-
-@dataclass(frozen=True)
-class FrameSpan:
-    """Something that was busy."""
-
-    lane: str  # ROBOT, UPLINK or DOWNLINK; the server tells its own
-    start_s: float  # since the inference began
-    stop_s: float
-    label: str
 
 
 @dataclass(frozen=True)
@@ -43,7 +33,7 @@ class FrameStats:
     energy_j: float
     bandwidth: float  # uplink estimate when the plan was chosen [byte/s]; 0: unknown
     began: float  # own monotonic clock [s]
-    spans: Tuple[FrameSpan, ...] = ()
+    spans: Tuple[Span, ...] = ()  # robot, uplink and downlink; the server tells its own
 
 
 @dataclass(frozen=True)
@@ -52,18 +42,3 @@ class Inference:
 
     outputs: Tuple[torch.Tensor, ...]  # flat, on the CPU
     stats: FrameStats
-
-
-def outside(spans: Sequence[Tuple[float, float]], cover: Sequence[Tuple[float, float]]) -> float:
-    """Length of the union of `spans` that no interval of `cover` overlaps."""
-    return _length([*spans, *cover]) - _length(cover)
-
-
-def _length(spans: Sequence[Tuple[float, float]]) -> float:
-    merged: List[List[float]] = []
-    for start, stop in sorted(spans):
-        if merged and start <= merged[-1][1]:
-            merged[-1][1] = max(merged[-1][1], stop)
-        else:
-            merged.append([start, stop])
-    return sum(stop - start for start, stop in merged)

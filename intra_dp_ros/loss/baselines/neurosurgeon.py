@@ -10,7 +10,7 @@ import numpy as np
 from intra_dp_ros.loss.link_model import LinkModel
 from intra_dp_ros.loss.population import Population
 from intra_dp_ros.loss.timeline import Timeline
-from intra_dp_ros.lop.plan import Plan, complete
+from intra_dp_ros.lop.plan import Plan, complete, input_codec
 from intra_dp_ros.lop.tiling import Tiling
 
 _AT_ONCE = 64  # cuts evaluated together: more would only take memory
@@ -41,8 +41,7 @@ def cut_latencies(tiling: Tiling, timeline: Timeline, link: LinkModel, codec: st
 def cut_plan(tiling: Tiling, cut: int, codec: str = "raw", strategy: str = "neurosurgeon") -> Plan:
     """The robot computes the first `cut` operators."""
     split = [0 if v < cut else rule.rows for v, rule in enumerate(tiling.rules)]
-    inputs = set(tiling.graph.inputs)
-    return complete(tiling, strategy, split, split, lambda t, _: codec if t in inputs else "raw")
+    return complete(tiling, strategy, split, split, input_codec(tiling, codec))
 
 
 def crossing_tensors(tiling: Tiling) -> List[Tuple[int, ...]]:

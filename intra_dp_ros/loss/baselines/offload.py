@@ -1,7 +1,7 @@
 """Everything on the server: the input goes up whole, the outputs come down."""
 from intra_dp_ros.loss.link_model import LinkModel
 from intra_dp_ros.loss.timeline import Timeline
-from intra_dp_ros.lop.plan import Plan, complete
+from intra_dp_ros.lop.plan import Plan, complete, input_codec
 from intra_dp_ros.lop.tiling import Tiling
 
 
@@ -14,5 +14,4 @@ def plan(tiling: Tiling, timeline: Timeline, link: LinkModel, codec: str = "raw"
         chunks: pieces of an input; 1, as published: the server begins when all of it is there.
     """
     rows = [rule.rows for rule in tiling.rules]
-    inputs = set(tiling.graph.inputs)
-    return complete(tiling, strategy, rows, rows, lambda t, _: codec if t in inputs else "raw", chunks)
+    return complete(tiling, strategy, rows, rows, input_codec(tiling, codec), chunks)

@@ -8,11 +8,11 @@ import torch
 
 from intra_dp_ros.graph.graph import GraphError
 from intra_dp_ros.graph.record import record
+from intra_dp_ros.loss.spans import outside
 from intra_dp_ros.runtime.exactness import relative_error
 from intra_dp_ros.runtime.limits import Limits, check_graph
 from intra_dp_ros.runtime.pace import Pace
 from intra_dp_ros.runtime.pulse import Pulse
-from intra_dp_ros.runtime.stats import outside
 from intra_dp_ros.wire.messages import Heartbeat
 
 
