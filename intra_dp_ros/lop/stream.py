@@ -14,7 +14,7 @@ import torch
 
 from intra_dp_ros.graph.registry import TORCH_DTYPE, Call
 from intra_dp_ros.lop.interval import Interval
-from intra_dp_ros.lop.kernels import TileKernel
+from intra_dp_ros.lop.kernels.table import tile_kernel
 from intra_dp_ros.lop.plan import DOWN, UP, Plan
 from intra_dp_ros.lop.rules.rule import LOCAL
 from intra_dp_ros.lop.tiling import Tiling
@@ -42,7 +42,7 @@ class Kernels:
         self.run: List[Callable[..., Tuple[torch.Tensor, ...]]] = []
         for v, (node, rule) in enumerate(zip(tiling.graph.nodes, tiling.rules)):
             call = Call(node, placed, self.device)
-            self.run.append(TileKernel(tiling, v, call, placed) if rule.kind == LOCAL else _Whole(call))
+            self.run.append(tile_kernel(tiling, v, call, placed) if rule.kind == LOCAL else _Whole(call))
 
 
 class _Whole:
