@@ -10,7 +10,8 @@ from intra_dp_ros.apps.models import DEFAULT_MODEL, load_model
 from intra_dp_ros.graph.execute import WholeModel
 from intra_dp_ros.graph.record import Recording, record
 from intra_dp_ros.lop.plan import local_plan
-from intra_dp_ros.lop.stream import Kernels, Program, Stream
+from intra_dp_ros.lop.program import Kernels, Program
+from intra_dp_ros.lop.stream import Stream
 from intra_dp_ros.lop.tiling import Tiling
 from intra_dp_ros.runtime.exactness import relative_error
 from intra_dp_ros.runtime.machine import keep_freed_memory, use_threads

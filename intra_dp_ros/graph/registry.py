@@ -6,8 +6,9 @@ here is free of side effects and gives outputs whose shapes follow from the shap
 
 Names are resolved when they are used, so that one table serves every torch from 1.13 on.
 """
+import copy
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Mapping, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 import torch
 
@@ -37,6 +38,13 @@ class OpInfo:
     family: str  # key of FAMILIES
     namespace: str  # torch.ops.<namespace>
 
+
+#: Operators that ATen can also run in place (``relu_``), with the same arguments; in this use only, never recorded.
+IN_PLACE = frozenset((
+    "relu relu6 hardtanh silu sigmoid hardswish hardsigmoid leaky_relu elu selu celu mish tanh gelu clamp clamp_min "
+    "clamp_max exp sqrt rsqrt abs neg square add.Tensor add.Scalar sub.Tensor sub.Scalar mul.Tensor mul.Scalar "
+    "div.Tensor div.Scalar"
+).split())
 
 #: Allowed operators by family; ATen unless written "library::operator".
 FAMILIES: Dict[str, Tuple[str, ...]] = {
@@ -238,6 +246,19 @@ class Call:
             args[position] = value
         out = self._op(*args, **kwargs)
         return (out,) if self._is_single else tuple(out)
+
+    def overwriting(self, tensor: int) -> Optional["Call"]:
+        """The same call, writing its result over `tensor` of the same shape and type; None where ATen has none."""
+        places = [position for position, t in self._tensors if t == tensor]
+        is_second = places == [1] and self.node.op in ("add.Tensor", "mul.Tensor") and "alpha" not in self.node.args
+        if self.node.op not in IN_PLACE or not (places == [0] or (is_second and isinstance(self._args[0], Ref))):
+            return None
+        call = copy.copy(self)
+        if is_second:  # the operands change places: the first one is written to
+            call._tensors = [(1 - position, t) for position, t in self._tensors]
+        name, _, overload = self.node.op.partition(".")
+        call._op = getattr(getattr(torch.ops.aten, name + "_"), overload or "default")
+        return call
 
     def _fill(self, values: Mapping[int, torch.Tensor], skip: Any = ()) -> Tuple[List[Any], Dict[str, Any]]:
         args, kwargs = self._args[:], self._kwargs

@@ -8,7 +8,8 @@ from typing import Dict, List, Sequence, Tuple
 import torch
 
 from intra_dp_ros.lop.plan import DOWN, UP, Plan
-from intra_dp_ros.lop.stream import Kernels, Program, Stream
+from intra_dp_ros.lop.program import Kernels, Program
+from intra_dp_ros.lop.stream import Stream
 
 Message = Tuple[int, int, torch.Tensor]  # tensor, first row, rows
 

@@ -60,6 +60,12 @@ class IntervalMap:
         """``lo``, ``hi`` and `ready_table` as lists: the executor asks for single entries, which arrays are slow at."""
         return self.lo.tolist(), self.hi.tolist(), self.ready_table.tolist()
 
+    @cached_property
+    def is_identity(self) -> bool:
+        """Whether row ``i`` needs row ``i`` and no other."""
+        rows = np.arange(self.n_in)
+        return self.n_out == self.n_in and np.array_equal(self.lo, rows) and np.array_equal(self.hi, rows + 1)
+
     @property
     def ready_table(self) -> np.ndarray:
         """`ready` for every ``available`` in ``0..n_in`` (int64, shape ``(n_in + 1,)``)."""

@@ -43,6 +43,7 @@ class Plan:
     robot_start: Tuple[int, ...]  # r_v per node
     transfers: Tuple[Transfer, ...]  # in sending order
     robot_chunks: int = 1  # row chunks in which the robot feeds its own band
+    grain: int = 4  # rows that an operator computes at once, at least: fewer make a kernel slow
     epoch: int = 0  # number of the plan within a session
     predicted_ms: Optional[float] = None  # latency the scheduler expects [ms]
 
@@ -86,7 +87,7 @@ class Plan:
                 transfers=tuple(Transfer(_count(t["tensor"]), _count(t["start"]), _count(t["stop"]),
                                          str(t["direction"]), str(t["codec"]), _count(t["chunks"]))
                                 for t in raw["transfers"]),
-                robot_chunks=_count(raw["robot_chunks"]), epoch=_count(raw["epoch"]),
+                robot_chunks=_count(raw["robot_chunks"]), grain=_count(raw["grain"]), epoch=_count(raw["epoch"]),
                 predicted_ms=None if raw["predicted_ms"] is None else float(raw["predicted_ms"]))
         except PlanError:
             raise
@@ -98,6 +99,17 @@ def _count(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise PlanError("not a plan: expected a count, got {!r}".format(value))
     return value
+
+
+def reachable(first: int, last: int, ready: int, grain: int) -> int:
+    """Where an operator that computes rows ``[first, last)`` advances to when rows below `ready` can be computed.
+
+    It goes in steps of `grain` rows, and what is left over joins the last step.  Waiting for more rows cannot stall a
+    plan: they depend on operators in front of this one only.
+    """
+    if ready >= last or grain <= 1:
+        return min(ready, last)
+    return first + grain * min((ready - first) // grain, (last - first) // grain - 1)
 
 
 def needed_rows(tiling: Tiling, server_stop: Sequence[int], robot_start: Sequence[int]
@@ -129,12 +141,14 @@ def input_codec(tiling: Tiling, codec: str) -> Callable[[int, str], str]:
 
 
 def complete(tiling: Tiling, strategy: str, server_stop: Sequence[int], robot_start: Sequence[int],
-             codecs: Any = lambda tensor, direction: "raw", up_chunks: int = 1, robot_chunks: int = 1) -> Plan:
+             codecs: Any = lambda tensor, direction: "raw", up_chunks: int = 1, robot_chunks: int = 1,
+             grain: int = Plan.grain) -> Plan:
     """The plan with these boundaries and exactly the transfers that they ask for.
 
     Args:
         codecs: function (tensor, direction) -> codec name.
         up_chunks: pieces of a transfer whose rows are all there at the start (graph inputs).
+        robot_chunks, grain: see `Plan`.
 
     Raises:
         PlanError: the boundaries leave rows that no side computes.
@@ -153,7 +167,7 @@ def complete(tiling: Tiling, strategy: str, server_stop: Sequence[int], robot_st
         if missing.size:
             transfers.append(Transfer(t, missing.start, missing.stop, DOWN, codecs(t, DOWN), 1))
     plan = Plan(tiling.graph.hash, strategy, tuple(int(s) for s in server_stop), tuple(int(r) for r in robot_start),
-                tuple(transfers), robot_chunks)
+                tuple(transfers), robot_chunks, grain)
     validate(tiling, plan)
     return plan
 
@@ -179,8 +193,8 @@ def validate(tiling: Tiling, plan: Plan) -> None:
     if not len(plan.server_stop) == len(plan.robot_start) == len(graph.nodes):
         raise PlanError("the plan has {} and {} boundaries for {} operators".format(
             len(plan.server_stop), len(plan.robot_start), len(graph.nodes)))
-    if plan.robot_chunks < 1:
-        raise PlanError("robot_chunks must be at least 1")
+    if plan.robot_chunks < 1 or plan.grain < 1:
+        raise PlanError("robot_chunks and grain must be at least 1")
     held = {side: {t: np.zeros(n, bool) for t, n in tiling.rows.items()} for side in (UP, DOWN)}  # by receiver
     server, robot = held[UP], held[DOWN]
     made_by = {UP: {t: np.zeros(n, bool) for t, n in tiling.rows.items()},

@@ -14,7 +14,7 @@ import numpy as np
 
 from intra_dp_ros.loss.link_model import HALF, LinkModel
 from intra_dp_ros.loss.timeline import Timeline
-from intra_dp_ros.lop.plan import DOWN, UP, complete, input_codec
+from intra_dp_ros.lop.plan import DOWN, UP, Plan, complete, input_codec
 
 _UNLIMITED = 1 << 40  # rows: an input that is all there holds nothing back
 
@@ -67,6 +67,7 @@ class Population:
         self._timeline = timeline
         self._tiling = tiling = timeline.tiling
         self._codec = input_codec(tiling, codec)
+        self._grain = Plan.grain
         self._rows = np.array([rule.rows for rule in tiling.rules])
         self._inputs = [tuple(_Input(t, _ready(m), m.lo, m.hi) for t, m in rule.maps) for rule in tiling.rules]
         self._outputs = [node.outputs for node in tiling.graph.nodes]
@@ -180,7 +181,7 @@ class Population:
                 front = fronts[t]
                 if front is not None:
                     np.minimum(stop, ready[front], out=stop)
-            np.maximum(stop, at[v][:, None], out=found[index])
+            np.maximum(self._in_grains(first[v][:, None], last[v][:, None], stop), at[v][:, None], out=found[index])
             for t in self._outputs[v]:
                 computed[t] = (v, first[v], found[index])
         before = np.concatenate([at[nodes][:, :, None], found[:, :, :-1]], axis=2) if steps else found
@@ -188,6 +189,12 @@ class Population:
         a, b = (x[nodes][:, None, None] for x in self._costs[side])
         done = np.cumsum(a * (rows > 0) + b * rows, axis=0)
         return _Work(nodes, found, before, done, done[-1] if nodes else np.zeros(shape))
+
+    def _in_grains(self, first: np.ndarray, last: np.ndarray, ready: np.ndarray) -> np.ndarray:
+        """`reachable`, of arrays."""
+        grain = self._grain
+        coarse = first + grain * np.minimum((ready - first) // grain, (last - first) // grain - 1)
+        return np.where(ready >= last, last, coarse)
 
     def _raw_pieces(self, ups: Sequence[_Runs], chunks: np.ndarray) -> List[Tuple[np.ndarray, ...]]:
         """Columns of the pieces of graph inputs; chunks beyond a candidate's own are empty."""

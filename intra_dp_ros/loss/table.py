@@ -14,7 +14,7 @@ from intra_dp_ros.loss.timeline import Timeline
 from intra_dp_ros.lop.plan import Plan, local_plan, validate
 from intra_dp_ros.lop.tiling import Tiling
 
-VERSION = 2  # of what is on disk, and of the search that made it
+VERSION = 3  # of what is on disk, and of the search that made it
 #: Bandwidths that plans are made for [byte/s].
 LADDER = (0.0, 0.5e6, 1e6, 2e6, 3.5e6, 5.5e6, 8e6, 11e6, 15e6, 21e6, 30e6)
 #: The bandwidth must leave a rung's interval by this share before another rung is taken.

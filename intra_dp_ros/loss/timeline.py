@@ -12,7 +12,7 @@ from intra_dp_ros.loss.energy import PowerModel
 from intra_dp_ros.loss.link_model import HALF, LinkModel
 from intra_dp_ros.loss.profile import Profile
 from intra_dp_ros.loss.spans import DOWNLINK, ROBOT, SERVER, UPLINK, Span, outside
-from intra_dp_ros.lop.plan import DOWN, UP, Plan, needed_rows
+from intra_dp_ros.lop.plan import DOWN, UP, Plan, needed_rows, reachable
 from intra_dp_ros.lop.tiling import Tiling
 
 
@@ -70,11 +70,13 @@ class _Side:
     """One device in the simulation: how far every operator is, what every tensor holds."""
 
     def __init__(self, timeline: Timeline, profile: Profile, first: Tuple[int, ...], last: List[int],
-                 received: Dict[int, Tuple[int, int]], sent: Dict[int, Tuple[int, int]]) -> None:
+                 received: Dict[int, Tuple[int, int]], sent: Dict[int, Tuple[int, int]], grain: int) -> None:
         self.at = list(first)
         self.time = 0.0
         self.busy = 0.0
+        self._first = first
         self._last = last
+        self._grain = grain
         self._a = [a / 1e3 for a in profile.a_ms]
         self._b = [b / 1e3 for b in profile.b_ms]
         self._steps = timeline.steps
@@ -109,6 +111,7 @@ class _Side:
                 front = self.frontier(t)
                 if 0 <= front < rows:
                     stop = min(stop, ready[front])
+            stop = reachable(self._first[v], self._last[v], stop, self._grain)
             if stop > start:
                 cost = self._a[v] + self._b[v] * (stop - start)
                 self.time += cost
@@ -138,8 +141,9 @@ class _Run:
         inputs = {t: (0, tiling.rows[t]) for t in tiling.graph.inputs}
         rows = [rule.rows for rule in tiling.rules]
         self._robot = _Side(timeline, timeline.robot, plan.robot_start, rows, {**down, **inputs},
-                            {t: r for t, r in up.items() if t not in inputs})
-        self._server = _Side(timeline, timeline.server, (0,) * len(rows), list(plan.server_stop), up, down)
+                            {t: r for t, r in up.items() if t not in inputs}, plan.grain)
+        self._server = _Side(timeline, timeline.server, (0,) * len(rows), list(plan.server_stop), up, down,
+                             plan.grain)
         self._events: List[Tuple[float, int, str, Any]] = []
         self._count = 0
         self._encoded = {UP: 0.0, DOWN: 0.0}  # when the encoder of each direction is free

@@ -8,7 +8,7 @@ import torch
 from intra_dp_ros.graph.execute import WholeModel
 from intra_dp_ros.graph.graph import Graph, GraphError
 from intra_dp_ros.graph.registry import TORCH_DTYPE
-from intra_dp_ros.lop.stream import Kernels
+from intra_dp_ros.lop.program import Kernels
 from intra_dp_ros.lop.tiling import Tiling
 from intra_dp_ros.loss import profile as profiles
 from intra_dp_ros.loss.profile import Profile

@@ -8,7 +8,8 @@ import torch
 
 from intra_dp_ros.loss.profile import Profile, fit
 from intra_dp_ros.lop.plan import local_plan
-from intra_dp_ros.lop.stream import Kernels, Program, Stream
+from intra_dp_ros.lop.program import Kernels, Program
+from intra_dp_ros.lop.stream import Stream
 
 CHUNKS = (1, 4)  # whole inputs, and pieces: several row counts per operator
 

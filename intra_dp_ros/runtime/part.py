@@ -4,7 +4,7 @@ from typing import Dict, Mapping
 
 from intra_dp_ros.lop.interval import Interval
 from intra_dp_ros.lop.plan import DOWN, UP, Plan, PlanError, needed_rows, validate
-from intra_dp_ros.lop.stream import Kernels, Program
+from intra_dp_ros.lop.program import Kernels, Program
 from intra_dp_ros.lop.tiling import Tiling
 from intra_dp_ros.wire.codec import available
 from intra_dp_ros.wire.tile import TileSpec

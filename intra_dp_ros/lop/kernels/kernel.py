@@ -1,6 +1,6 @@
 """One local operator that can compute any range of its rows."""
 from functools import cached_property
-from typing import Callable, Dict, Mapping, Tuple
+from typing import Callable, Dict, Mapping, Optional, Tuple
 
 import torch
 
@@ -23,6 +23,7 @@ class TileKernel:
     def __init__(self, tiling: Tiling, node_index: int, call: Call, weights: Mapping[str, torch.Tensor],
                  run: Callable[["TileKernel", Tiles, int, int], Outputs]) -> None:
         self.tiling = tiling
+        self._index = node_index
         self.node = tiling.graph.nodes[node_index]
         self.rule = tiling.rules[node_index]
         self.call = call
@@ -41,6 +42,14 @@ class TileKernel:
         if stop - start == self.rule.rows and self._reads_all:
             return self.call(tiles)  # nothing is cut: exactly the recorded call
         return self._run(self, tiles, start, stop)
+
+    def overwriting(self, tensor: int) -> Optional["TileKernel"]:
+        """The same for rows of `tensor` that may be overwritten with the result; None where ATen has no such call."""
+        specs = self.tiling.graph.tensors
+        call = self.call.overwriting(tensor) if specs[tensor] == specs[self.node.outputs[0]] else None
+        if call is None or self.static:
+            return None
+        return TileKernel(self.tiling, self._index, call, self.weights, self._run)
 
     @cached_property
     def static(self) -> Dict[str, int]:

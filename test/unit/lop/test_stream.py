@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from intra_dp_ros.graph.execute import WholeModel
 from intra_dp_ros.graph.record import record
 from intra_dp_ros.lop.plan import DOWN, UP, Plan, PlanError, complete, local_plan, validate
-from intra_dp_ros.lop.stream import Kernels, Program, Stream
+from intra_dp_ros.lop.program import Kernels, Program
+from intra_dp_ros.lop.stream import Stream
 from intra_dp_ros.lop.tiling import Tiling
 
 torch.set_num_threads(1)
@@ -130,7 +131,8 @@ def test_any_valid_plan_gives_the_whole_models_result(seed, data):
     stops = [order.choice([0, r.rows, order.randint(0, r.rows)]) if style else order.randint(0, r.rows)
              for r in tiling.rules]
     starts = [s if style == 2 else order.randint(0, s) for s in stops]
-    plan = complete(tiling, "random", stops, starts, up_chunks=order.randint(1, 4), robot_chunks=order.randint(1, 5))
+    plan = complete(tiling, "random", stops, starts, up_chunks=order.randint(1, 4), robot_chunks=order.randint(1, 5),
+                    grain=order.randint(1, 5))
     plan = Plan.from_json(plan.to_json())
     validate(tiling, plan)
     assert_exact(run_split(tiling, kernels, plan, [image], order),

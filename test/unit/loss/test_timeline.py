@@ -1,6 +1,7 @@
 """Predicted timelines against costs computed by hand and by bookkeeping of another kind."""
 import math
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -101,11 +102,20 @@ def test_a_layer_cut_by_hand(pointwise):
 def test_half_duplex_shares_the_air(pointwise):
     """Rows come back while others still go up: half duplex pays for it, full duplex does not."""
     timeline = Timeline(pointwise, profile(pointwise, 50, 50), profile(pointwise, 0, 1e-6))
-    plan = offload.plan(pointwise, timeline, LinkModel(1e5, 1e5), chunks=4)
+    plan = replace(offload.plan(pointwise, timeline, LinkModel(1e5, 1e5), chunks=4), grain=1)
     half, full = (timeline.predict(plan, LinkModel(1e5, 1e5, 0.0, duplex)).latency_s for duplex in (HALF, FULL))
     size = ROWS * ROW_BYTES / 1e5
     assert half == pytest.approx(2 * size, rel=1e-4)
     assert full == pytest.approx(size * 5 / 4, rel=1e-4)
+
+
+def test_operators_wait_for_a_grain_of_rows(pointwise):
+    """Of 12 rows in pieces of 3, grain 5 computes 5 after the second piece and the other 7 after the last."""
+    timeline = Timeline(pointwise, profile(pointwise, 50, 50), profile(pointwise, 10, 0.25))
+    link = LinkModel(1e4, 1e9)
+    for grain, steps in ((1, 4), (4, 3), (5, 2), (7, 1)):
+        found = timeline.predict(replace(offload.plan(pointwise, timeline, link, chunks=4), grain=grain), link)
+        assert found.server_busy_s == pytest.approx(2 * (10 * steps + 0.25 * ROWS) / 1e3)
 
 
 def test_codecs_cost_and_save(pointwise):
@@ -125,7 +135,7 @@ def test_pieces_keep_their_order_in_the_codecs(pointwise):
     link = LinkModel(1e6, 1e9, duplex=FULL, codecs=codecs)
     split = [ROWS // 2, ROWS]
     inputs = pointwise.graph.inputs
-    plan = complete(pointwise, "x", split, split, lambda t, _: "png" if t in inputs else "raw")
+    plan = complete(pointwise, "x", split, split, lambda t, _: "png" if t in inputs else "raw", grain=1)
     half = ROWS // 2 * ROW_BYTES
     decoded = half * 1e-4 + half / 1e6 + half * 2e-4
     assert half * 2e-4 > 0.002 + half / 1e6  # the server is done with the image rows when the others come out

@@ -3,7 +3,7 @@ import torch
 import torch.nn as nn
 
 from intra_dp_ros.graph.record import record
-from intra_dp_ros.lop.stream import Kernels
+from intra_dp_ros.lop.program import Kernels
 from intra_dp_ros.lop.tiling import Tiling
 from intra_dp_ros.loss.profile import Profile
 from intra_dp_ros.runtime.measure import _with_overhead, measure

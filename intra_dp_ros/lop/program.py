@@ -1,0 +1,151 @@
+"""What one side has to do for a plan, prepared once and run for every frame.
+
+Chains of elementwise operators behind another operator are fused into one step: their intermediate rows belong to
+nobody else, so they are neither buffered nor copied, and where ATen can, the next operator overwrites them.
+"""
+from dataclasses import dataclass
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+
+import torch
+
+from intra_dp_ros.graph.registry import Call
+from intra_dp_ros.lop.interval import Interval, IntervalMap
+from intra_dp_ros.lop.kernels.kernel import Outputs, TileKernel, Tiles
+from intra_dp_ros.lop.kernels.table import tile_kernel
+from intra_dp_ros.lop.plan import DOWN, UP, Plan
+from intra_dp_ros.lop.rules.rule import LOCAL
+from intra_dp_ros.lop.rules.table import POINTWISE
+from intra_dp_ros.lop.tiling import Tiling
+
+#: Operators besides the elementwise ones whose result is always new memory, so that a chain may overwrite it.
+_FRESH = frozenset(POINTWISE) - {"to"} | {
+    "conv1d", "conv2d", "conv3d", "convolution", "linear", "batch_norm", "layer_norm", "avg_pool2d", "max_pool2d"}
+
+
+class Kernels:
+    """All calls of a graph, bound to their weights once and shared by every plan."""
+
+    def __init__(self, tiling: Tiling, weights: Mapping[str, torch.Tensor], device: object = "cpu") -> None:
+        self.tiling = tiling
+        self.device = torch.device(device)
+        placed = {name: tensor.to(self.device) for name, tensor in weights.items()}
+        self.run: List[Callable[[Tiles, int, int], Outputs]] = []
+        for v, (node, rule) in enumerate(zip(tiling.graph.nodes, tiling.rules)):
+            call = Call(node, placed, self.device)
+            self.run.append(tile_kernel(tiling, v, call, placed) if rule.kind == LOCAL else _Whole(call))
+
+
+class _Whole:
+    """A global operator: one call on whole inputs."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+
+    def __call__(self, tiles: Tiles, start: int, stop: int) -> Outputs:
+        return self.call(tiles)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operator, or a chain of them, and the rows of it that are computed here."""
+
+    nodes: Tuple[int, ...]  # in execution order; all but the first elementwise
+    run: Tuple[Callable[[Tiles, int, int], Outputs], ...]  # one per node
+    inputs: Tuple[Tuple[int, IntervalMap, int], ...]  # tensor that is buffered, its needed rows, place of the reader
+    passed: Tuple[int, ...]  # tensors handed from each node to the next, never buffered
+    outputs: Tuple[int, ...]  # of the last node
+    first: int  # rows [first, last) are computed here ...
+    last: int
+    grain: int  # ... in steps of so many rows, see `reachable`
+
+
+class Program:
+    """One side's part of a plan; not changed after construction.
+
+    Args:
+        kernels: the graph's calls.
+        first, last: node -> rows ``[first, last)`` it computes on this side.
+        emit: tensor -> rows of it that are handed out as soon as they are computed.
+        keep: tensors kept whole, to be read with `Stream.result`.
+        arrives: tensor -> first row that will be fed.
+        grain: rows that an operator computes at once, at least.
+    """
+
+    def __init__(self, kernels: Kernels, first: Sequence[int], last: Sequence[int], emit: Mapping[int, Interval],
+                 keep: Sequence[int], arrives: Mapping[int, int], grain: int) -> None:
+        self.tiling = kernels.tiling
+        self.device = kernels.device
+        self.emit = dict(emit)
+        self.keep = frozenset(keep)
+        self.base: Dict[int, int] = dict(arrives)  # tensor -> first row that this side will ever hold
+        self.readers: Dict[int, List[Tuple[int, List[int]]]] = {}  # tensor -> (step, first row that each row needs)
+        active = [v for v in range(len(kernels.run)) if first[v] < last[v]]
+        self.steps = _fused(kernels, active, first, last, frozenset((*self.emit, *self.keep, *self.base)), grain)
+        for t in self.keep:
+            self.base.setdefault(t, 0)  # a tensor of no rows is neither computed nor received
+        for index, step in enumerate(self.steps):
+            for t in step.outputs:
+                self.base[t] = min(step.first, self.base.get(t, step.first))
+            for t, rows, _ in step.inputs:
+                self.readers.setdefault(t, []).append((index, rows.lists[0]))
+
+    @staticmethod
+    def of_robot(kernels: Kernels, plan: Plan) -> "Program":
+        """The robot's side: its rows of every operator, all outputs kept, rows to send handed out."""
+        tiling = kernels.tiling
+        sent, received = _by_direction(plan, UP), _by_direction(plan, DOWN)
+        arrives = {t: rows.start for t, rows in received.items()}
+        arrives.update({t: 0 for t in tiling.graph.inputs})
+        return Program(kernels, plan.robot_start, [r.rows for r in tiling.rules],
+                       {t: rows for t, rows in sent.items() if t not in tiling.graph.inputs},
+                       tiling.graph.outputs, arrives, plan.grain)
+
+    @staticmethod
+    def of_server(kernels: Kernels, plan: Plan) -> "Program":
+        """The server's side: rows from 0 on of every operator, results handed out."""
+        sent, received = _by_direction(plan, DOWN), _by_direction(plan, UP)
+        return Program(kernels, [0] * len(plan.server_stop), plan.server_stop, sent, (),
+                       {t: rows.start for t, rows in received.items()}, plan.grain)
+
+
+def _by_direction(plan: Plan, direction: str) -> Dict[int, Interval]:
+    return {t.tensor: Interval(t.start, t.stop) for t in plan.transfers if t.direction == direction}
+
+
+def _fused(kernels: Kernels, active: Sequence[int], first: Sequence[int], last: Sequence[int],
+           seen: frozenset, grain: int) -> List[Step]:
+    """The steps of the active nodes; `seen`: tensors that somebody outside a chain looks at."""
+    tiling, here = kernels.tiling, frozenset(active)
+    chains: Dict[int, List[int]] = {}  # last node -> chain, in the order in which the steps are to run
+    for v in active:
+        link = _link(kernels, v, first, last, seen, chains, here)
+        chains[v] = [*chains.pop(link), v] if link is not None else [v]
+    return [_step(tiling, kernels, chain, first, last, grain) for chain in chains.values()]
+
+
+def _link(kernels: Kernels, v: int, first: Sequence[int], last: Sequence[int], seen: frozenset,
+          chains: Mapping[int, List[int]], here: frozenset) -> Optional[int]:
+    """The node whose chain an elementwise node continues, None when it begins one."""
+    graph, rules, kernel = kernels.tiling.graph, kernels.tiling.rules, kernels.run[v]
+    if graph.nodes[v].name not in POINTWISE or not isinstance(kernel, TileKernel):
+        return None
+    for t, rows in rules[v].maps:
+        u = graph.producer.get(t)
+        if (u in chains and t not in seen and isinstance(kernels.run[u], TileKernel)
+                and len(graph.nodes[u].outputs) == 1 and (first[u], last[u]) == (first[v], last[v])
+                and [w for w in graph.consumers[t] if w in here] == [v] and rows.is_identity):
+            return u
+    return None
+
+
+def _step(tiling: Tiling, kernels: Kernels, chain: Sequence[int], first: Sequence[int], last: Sequence[int],
+          grain: int) -> Step:
+    nodes, rules = [tiling.graph.nodes[v] for v in chain], [tiling.rules[v] for v in chain]
+    passed = tuple(node.outputs[0] for node in nodes[:-1])
+    run = [kernels.run[chain[0]]]
+    for before, v, t in zip(nodes, chain[1:], passed):
+        overwriting = kernels.run[v].overwriting(t) if before.name in _FRESH else None
+        run.append(overwriting or kernels.run[v])
+    inputs = tuple((t, rows, place) for place, rule in enumerate(rules) for t, rows in rule.maps
+                   if place == 0 or t != passed[place - 1])
+    return Step(tuple(chain), tuple(run), inputs, passed, nodes[-1].outputs, first[chain[0]], last[chain[0]], grain)
