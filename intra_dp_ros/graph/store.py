@@ -6,28 +6,21 @@ sees a whole file or none.
 """
 import hashlib
 import os
-import re
-import tempfile
-import threading
-from typing import Dict, List, Mapping, Optional
+from typing import Dict, Iterator, List, Mapping, Optional
 
 import torch
 
+from intra_dp_ros.graph.blobs import Blobs, StoreError, checked, write_atomically
 from intra_dp_ros.graph.constants import tensor_from_bytes, tensor_to_bytes
-from intra_dp_ros.graph.graph import Graph, GraphError
+from intra_dp_ros.graph.graph import Graph
 
-_NAME = re.compile(r"[0-9a-f]{64}\Z")
-_READ_BYTES = 1 << 20  # per read while hashing
-
-
-class StoreError(GraphError):
-    """A name, a size or a content that the store does not accept, or that it does not have."""
+__all__ = ["Store", "StoreError", "StoredWeights"]
 
 
 class Store:
     """A folder of graphs and weights.
 
-    Methods may be called from several threads; one lock covers writing, reading takes none.
+    Methods may be called from several threads.
 
     Args:
         folder: made with mode 0700 when it does not exist.
@@ -36,10 +29,9 @@ class Store:
 
     def __init__(self, folder: str, limit_bytes: int = 8 << 30) -> None:
         self.folder = os.path.expanduser(folder)
-        self.limit_bytes = limit_bytes
-        self._lock = threading.Lock()
-        for name in ("", "graphs", "blobs"):
+        for name in ("", "graphs"):
             os.makedirs(os.path.join(self.folder, name), mode=0o700, exist_ok=True)
+        self.blobs = Blobs(os.path.join(self.folder, "blobs"), limit_bytes)
 
     def put_graph(self, graph: Graph, weights: Optional[Mapping[str, torch.Tensor]] = None) -> str:
         """Keep a graph, and the weights that are given; its hash.
@@ -51,16 +43,13 @@ class Store:
             spec = graph.constants.get(name)
             if spec is None:
                 raise StoreError("the graph has no constant {!r}".format(name))
-            if self._size(spec.sha256) is not None:
+            if self.blobs.size(spec.sha256) is not None:
                 continue
             data = tensor_to_bytes(tensor)
             if hashlib.sha256(data).hexdigest() != spec.sha256:
                 raise StoreError("the weight {!r} is not the one that was recorded: record again".format(name))
-            with self._lock:
-                self._make_room(data.nbytes)
-                self._write(self._blob_path(spec.sha256), data)
-        with self._lock:
-            self._write(self._graph_path(graph.hash), graph.to_json().encode())
+            self.blobs.add(spec.sha256, data)
+        write_atomically(self._graph_path(graph.hash), graph.to_json().encode())
         return graph.hash
 
     def get_graph(self, graph_hash: str) -> Graph:
@@ -88,115 +77,60 @@ class Store:
         if missing:
             raise StoreError("{} of the graph's weights are missing, the first is {}: upload them".format(
                 len(missing), missing[0]))
-        found = {}
-        for name, spec in graph.constants.items():
-            size = self._size(spec.sha256)
-            if size != spec.nbytes:
-                raise StoreError("the weight {!r} has {} bytes where the graph says {}".format(name, size, spec.nbytes))
-            data = bytearray(spec.nbytes)  # writable, so that the tensor can use this memory itself
-            with open(self._blob_path(spec.sha256), "rb") as file:
-                file.readinto(data)
-            found[name] = tensor_from_bytes(data, spec.shape, spec.dtype)
-        return found
+        return dict(StoredWeights(self, graph))
 
     def missing(self, graph: Graph) -> List[str]:
         """SHA-256 of the weights that are still to be uploaded, each once, in the order of their use."""
         names = dict.fromkeys(graph.constants[c].sha256 for node in graph.nodes for c in node.constants)
         names.update(dict.fromkeys(spec.sha256 for spec in graph.constants.values()))
-        return [name for name in names if self._size(name) is None]
+        return [name for name in names if self.blobs.size(name) is None]
 
     def blob(self, sha256: str) -> bytes:
         """The bytes of a blob."""
         try:
-            with open(self._blob_path(sha256), "rb") as file:
+            with open(self.blobs.path(sha256), "rb") as file:
                 return file.read()
         except FileNotFoundError:
             raise StoreError("blob {} is not in {}".format(sha256, self.folder)) from None
 
     def blob_size(self, sha256: str) -> int:
         """Bytes of a blob."""
-        size = self._size(sha256)
+        size = self.blobs.size(sha256)
         if size is None:
             raise StoreError("blob {} is not in {}".format(sha256, self.folder))
         return size
 
-    def write_chunk(self, sha256: str, offset: int, total: int, data: bytes) -> int:
-        """Add bytes to a blob that is being uploaded; how many bytes of it are here now.
+    def _graph_path(self, graph_hash: str) -> str:
+        return os.path.join(self.folder, "graphs", checked(graph_hash) + ".json")
 
-        A chunk that does not begin where the upload stands is not written: the sender goes on from the number returned,
-        which is also how an interrupted upload is resumed (``data`` may be empty to ask).
 
-        Args:
-            offset: of `data` in the blob [bytes].
-            total: size of the whole blob [bytes].
+class StoredWeights(Mapping[str, torch.Tensor]):
+    """A graph's constants by name, read from the store when they are asked for; some may still be on their way."""
+
+    def __init__(self, store: Store, graph: Graph) -> None:
+        self._store = store
+        self._constants = graph.constants
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        """One constant, on the CPU.
 
         Raises:
-            StoreError: sizes that do not fit, no room, or a finished blob whose content is not its name (then deleted).
+            KeyError: the graph has no such constant.
+            StoreError: not here yet, or of another size than the graph says.
         """
-        path = self._blob_path(sha256)
-        part = path + ".part"
-        if offset < 0 or total < 0 or offset + len(data) > total:
-            raise StoreError("a chunk of {} bytes at {} does not fit into a blob of {}".format(
-                len(data), offset, total))
-        with self._lock:
-            if self._size(sha256) is not None:
-                return total
-            received = os.path.getsize(part) if os.path.exists(part) else 0
-            if received > total:
-                os.unlink(part)
-                raise StoreError("blob {} was begun with another size: upload it again".format(sha256))
-            if offset != received:
-                return received
-            self._make_room(total - received)
-            with open(part, "ab") as file:
-                file.write(data)
-            received += len(data)
-            if received == total:
-                self._finish(sha256, part, path)
-            return received
+        spec = self._constants[name]
+        size = self._store.blobs.size(spec.sha256)
+        if size is None:
+            raise StoreError("the weight {!r} is missing: upload it".format(name))
+        if size != spec.nbytes:
+            raise StoreError("the weight {!r} has {} bytes where the graph says {}".format(name, size, spec.nbytes))
+        data = bytearray(spec.nbytes)  # writable, so that the tensor can use this memory itself
+        with open(self._store.blobs.path(spec.sha256), "rb") as file:
+            file.readinto(data)
+        return tensor_from_bytes(data, spec.shape, spec.dtype)
 
-    def _finish(self, sha256: str, part: str, path: str) -> None:
-        digest = hashlib.sha256()
-        with open(part, "rb") as file:
-            for piece in iter(lambda: file.read(_READ_BYTES), b""):
-                digest.update(piece)
-        if digest.hexdigest() != sha256:
-            os.unlink(part)
-            raise StoreError("the uploaded bytes are not blob {}: upload it again".format(sha256))
-        os.replace(part, path)
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._constants)
 
-    def _make_room(self, wanted: int) -> None:
-        with os.scandir(os.path.join(self.folder, "blobs")) as entries:
-            used = sum(entry.stat().st_size for entry in entries)
-        if used + wanted > self.limit_bytes:
-            raise StoreError("{} has no room for {} bytes more ({} of {} are used): delete it or raise the limit"
-                             .format(self.folder, wanted, used, self.limit_bytes))
-
-    @staticmethod
-    def _write(path: str, data: bytes) -> None:
-        handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-
-    def _size(self, sha256: str) -> Optional[int]:
-        try:
-            return os.path.getsize(self._blob_path(sha256))
-        except FileNotFoundError:
-            return None
-
-    def _blob_path(self, sha256: str) -> str:
-        return os.path.join(self.folder, "blobs", _checked(sha256))
-
-    def _graph_path(self, graph_hash: str) -> str:
-        return os.path.join(self.folder, "graphs", _checked(graph_hash) + ".json")
-
-
-def _checked(name: str) -> str:
-    if not isinstance(name, str) or not _NAME.match(name):
-        raise StoreError("{!r} is not a SHA-256 in 64 lower-case hexadecimal digits".format(name))
-    return name
+    def __len__(self) -> int:
+        return len(self._constants)

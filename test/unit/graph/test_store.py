@@ -3,17 +3,20 @@ import hashlib
 import json
 import os
 import stat
+import threading
+import time
 
 import pytest
 import torch
 from torch import nn
 
+from intra_dp_ros.graph.blobs import Blobs
 from intra_dp_ros.graph.constants import const_spec, tensor_from_bytes, tensor_to_bytes
 from intra_dp_ros.graph.execute import WholeModel
 from intra_dp_ros.graph.graph import ConstSpec, Graph, GraphError
 from intra_dp_ros.graph.record import record
 from intra_dp_ros.graph.registry import TORCH_DTYPE
-from intra_dp_ros.graph.store import Store, StoreError
+from intra_dp_ros.graph.store import Store, StoredWeights, StoreError
 
 
 @pytest.fixture
@@ -30,7 +33,7 @@ def store(tmp_path):
 def upload(store, data, chunk=1000):
     name = hashlib.sha256(data).hexdigest()
     for offset in range(0, len(data), chunk):
-        store.write_chunk(name, offset, len(data), data[offset:offset + chunk])
+        store.blobs.write_chunk(name, offset, len(data), data[offset:offset + chunk])
     return name
 
 
@@ -87,35 +90,35 @@ def test_upload_blob_by_blob(tmp_path, store, recording):
 def test_interrupted_upload_resumes(store):
     data = bytes(range(256)) * 4
     name = hashlib.sha256(data).hexdigest()
-    assert store.write_chunk(name, 0, 1024, data[:300]) == 300
+    assert store.blobs.write_chunk(name, 0, 1024, data[:300]) == 300
     again = Store(store.folder)
-    assert again.write_chunk(name, 0, 1024, b"") == 300  # how far it is
-    assert again.write_chunk(name, 0, 1024, data[:300]) == 300  # a repeated chunk is not written twice
-    assert again.write_chunk(name, 500, 1024, data[500:600]) == 300  # neither is one after a gap
+    assert again.blobs.write_chunk(name, 0, 1024, b"") == 300  # how far it is
+    assert again.blobs.write_chunk(name, 0, 1024, data[:300]) == 300  # a repeated chunk is not written twice
+    assert again.blobs.write_chunk(name, 500, 1024, data[500:600]) == 300  # neither is one after a gap
     with pytest.raises(StoreError, match="is not in"):
         again.blob(name)
-    assert again.write_chunk(name, 300, 1024, data[300:]) == 1024
+    assert again.blobs.write_chunk(name, 300, 1024, data[300:]) == 1024
     assert again.blob(name) == data and again.blob_size(name) == 1024
-    assert again.write_chunk(name, 0, 1024, data[:10]) == 1024
+    assert again.blobs.write_chunk(name, 0, 1024, data[:10]) == 1024
     assert [f for f in os.listdir(os.path.join(store.folder, "blobs")) if f != name] == []
 
 
 def test_empty_blob(store):
     name = hashlib.sha256(b"").hexdigest()
-    assert store.write_chunk(name, 0, 0, b"") == 0 and store.blob(name) == b""
+    assert store.blobs.write_chunk(name, 0, 0, b"") == 0 and store.blob(name) == b""
 
 
 def test_wrong_content_is_deleted(store):
     name = hashlib.sha256(b"right").hexdigest()
     with pytest.raises(StoreError, match="are not blob"):
-        store.write_chunk(name, 0, 5, b"wrong")
+        store.blobs.write_chunk(name, 0, 5, b"wrong")
     assert os.listdir(os.path.join(store.folder, "blobs")) == []
-    assert store.write_chunk(name, 0, 5, b"right") == 5
+    assert store.blobs.write_chunk(name, 0, 5, b"right") == 5
 
 
 @pytest.mark.parametrize("name", ["", "../../etc/passwd", "a" * 63, "A" * 64, "g" * 64, "a" * 64 + "\n", None, 3])
 def test_only_hashes_are_names(store, name):
-    for use in (store.blob, store.blob_size, store.get_graph, lambda n: store.write_chunk(n, 0, 1, b"x")):
+    for use in (store.blob, store.blob_size, store.get_graph, lambda n: store.blobs.write_chunk(n, 0, 1, b"x")):
         with pytest.raises(StoreError, match="64"):
             use(name)
 
@@ -123,15 +126,67 @@ def test_only_hashes_are_names(store, name):
 @pytest.mark.parametrize("offset, total", [(-1, 5), (4, 5), (0, -1), (0, 1)])
 def test_chunks_that_do_not_fit_are_refused(store, offset, total):
     with pytest.raises(StoreError, match="does not fit"):
-        store.write_chunk("a" * 64, offset, total, b"xy")
+        store.blobs.write_chunk("a" * 64, offset, total, b"xy")
 
 
 def test_limit(tmp_path, recording):
     store = Store(str(tmp_path / "small"), limit_bytes=100)
     with pytest.raises(StoreError, match="no room"):
-        store.write_chunk("a" * 64, 0, 101, b"x")
+        store.blobs.write_chunk("a" * 64, 0, 101, b"x")
     with pytest.raises(StoreError, match="no room"):
         store.put_graph(recording.graph, recording.weights)
+
+
+def test_chunks_in_flight_at_once_wait_for_one_another(store):
+    data = os.urandom(1000)
+    name = hashlib.sha256(data).hexdigest()
+    got = []
+    threads = [threading.Thread(target=lambda o=o: got.append(
+        store.blobs.write_chunk(name, o, 1000, data[o:o + 250], wait_s=20.0))) for o in (750, 500, 250)]
+    for thread in threads:
+        thread.start()
+    assert store.blobs.write_chunk(name, 0, 1000, data[:250]) == 250
+    for thread in threads:
+        thread.join(30.0)
+    assert sorted(got) == [500, 750, 1000] and store.blob(name) == data
+
+
+def test_abandoned_uploads_make_room_oldest_first(tmp_path):
+    blobs = Blobs(str(tmp_path), limit_bytes=100, limit_parts=3)
+    for number, name in enumerate("abc"):
+        blobs.write_chunk(name * 64, 0, 40, bytes(30))
+        begun = time.time() - 1000.0 + number
+        os.utime(blobs.path(name * 64) + ".part", (begun, begun))
+    assert blobs.write_chunk("d" * 64, 0, 35, bytes(30)) == 30  # the oldest has gone: three at once
+    assert [blobs.received(name * 64) for name in "abcd"] == [0, 30, 30, 30]
+    assert blobs.write_chunk("d" * 64, 30, 40, b"x") == 31
+    assert blobs.write_chunk("e" * 64, 0, 60, bytes(5)) == 5  # so has the next
+    with pytest.raises(StoreError, match="no room"):  # the others are being uploaded just now
+        blobs.write_chunk("f" * 64, 0, 70, bytes(5))
+    assert [blobs.received(name * 64) for name in "bcde"] == [0, 0, 31, 5]
+
+
+@pytest.mark.parametrize("limits, word", [({"limit_parts": 2}, "unfinished"), ({"limit_blobs": 2}, "one more blob")])
+def test_number_of_blobs_is_limited(tmp_path, limits, word):
+    blobs = Blobs(str(tmp_path), 1000, **limits)
+    for name in "ab":
+        blobs.write_chunk(name * 64, 0, 9, b"x")
+    with pytest.raises(StoreError, match=word):
+        blobs.write_chunk("c" * 64, 0, 9, b"x")
+    assert blobs.write_chunk("a" * 64, 1, 9, b"x") == 2  # what has begun goes on
+
+
+def test_weights_are_read_when_they_are_asked_for(tmp_path, store, recording):
+    weights = StoredWeights(store, recording.graph)
+    store.put_graph(recording.graph)
+    first, second = sorted(recording.weights)[:2]
+    assert len(weights) == len(recording.weights) == len(list(weights))
+    upload(store, bytes(tensor_to_bytes(recording.weights[first])))
+    assert torch.equal(weights[first], recording.weights[first])
+    with pytest.raises(StoreError, match="missing"):
+        weights[second]
+    with pytest.raises(KeyError):
+        weights["none"]
 
 
 def test_weights_that_are_not_the_recorded_ones_are_refused(store, recording):
