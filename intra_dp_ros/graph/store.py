@@ -129,6 +129,9 @@ class StoredWeights(Mapping[str, torch.Tensor]):
             file.readinto(data)
         return tensor_from_bytes(data, spec.shape, spec.dtype)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._constants
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._constants)
 

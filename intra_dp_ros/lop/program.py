@@ -4,7 +4,7 @@ Chains of elementwise operators behind another operator are fused into one step:
 nobody else, so they are neither buffered nor copied, and where ATen can, the next operator overwrites them.
 """
 from dataclasses import dataclass
-from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 
@@ -23,16 +23,68 @@ _FRESH = frozenset(POINTWISE) - {"to"} | {
 
 
 class Kernels:
-    """All calls of a graph, bound to their weights once and shared by every plan."""
+    """All calls of a graph, bound to their weights once and shared by every plan.
 
-    def __init__(self, tiling: Tiling, weights: Mapping[str, torch.Tensor], device: object = "cpu") -> None:
+    Args:
+        weights: constant -> value.
+        at_once: False: a call is bound when the first plan needs it, so that weights may still be on their way.
+
+    Attributes:
+        run: node -> its call.
+    """
+
+    def __init__(self, tiling: Tiling, weights: Mapping[str, torch.Tensor], device: object = "cpu",
+                 at_once: bool = True) -> None:
         self.tiling = tiling
         self.device = torch.device(device)
-        placed = {name: tensor.to(self.device) for name, tensor in weights.items()}
-        self.run: List[Callable[[Tiles, int, int], Outputs]] = []
-        for v, (node, rule) in enumerate(zip(tiling.graph.nodes, tiling.rules)):
-            call = Call(node, placed, self.device)
-            self.run.append(tile_kernel(tiling, v, call, placed) if rule.kind == LOCAL else _Whole(call))
+        self.run: Sequence[Callable[[Tiles, int, int], Outputs]] = _Calls(tiling, _Placed(weights, self.device))
+        if at_once:
+            self.run = list(self.run)
+
+
+class _Calls(Sequence[Callable[[Tiles, int, int], Outputs]]):
+    """Node -> its call, bound when it is first asked for; twice at worst, when two threads ask."""
+
+    def __init__(self, tiling: Tiling, weights: "_Placed") -> None:
+        self._tiling = tiling
+        self._weights = weights
+        self._bound: Dict[int, Callable[[Tiles, int, int], Outputs]] = {}
+
+    def __len__(self) -> int:
+        return len(self._tiling.graph.nodes)
+
+    def __getitem__(self, v: int) -> Callable[[Tiles, int, int], Outputs]:
+        """Raises GraphError: an operator that is not installed, or a weight that is missing."""
+        if v not in self._bound:
+            if not 0 <= v < len(self):
+                raise IndexError(v)
+            call = Call(self._tiling.graph.nodes[v], self._weights, self._weights.device)
+            self._bound[v] = (tile_kernel(self._tiling, v, call, self._weights)
+                              if self._tiling.rules[v].kind == LOCAL else _Whole(call))
+        return self._bound[v]
+
+
+class _Placed(Mapping[str, torch.Tensor]):
+    """Weights on a device, moved there when they are first asked for."""
+
+    def __init__(self, weights: Mapping[str, torch.Tensor], device: torch.device) -> None:
+        self.device = device
+        self._weights = weights
+        self._placed: Dict[str, torch.Tensor] = {}
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        if name not in self._placed:
+            self._placed[name] = self._weights[name].to(self.device)
+        return self._placed[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._weights
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._weights)
+
+    def __len__(self) -> int:
+        return len(self._weights)
 
 
 class _Whole:

@@ -1,7 +1,8 @@
 """A graph ready to run on one device: what robot and server both build once and share between frames."""
+import math
 import os
 import threading
-from typing import Any, Callable, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 import torch
 
@@ -28,19 +29,22 @@ class Engine:
         graph: recorded, or received and checked.
         weights: constant -> value.
         device: of torch: "cpu", "cuda:0".
+        at_once: False: weights are read when a plan needs them, and operators are timed with other values.
 
     Raises:
         GraphError: an operator that is not installed, a missing weight, or a device that is not there.
     """
 
-    def __init__(self, graph: Graph, weights: Mapping[str, torch.Tensor], device: str = "cpu") -> None:
+    def __init__(self, graph: Graph, weights: Mapping[str, torch.Tensor], device: str = "cpu",
+                 at_once: bool = True) -> None:
         if torch.device(device).type == "cuda" and not torch.cuda.is_available():
             raise GraphError("device {!r} is not available: torch {} sees no CUDA; use device cpu".format(
                 device, torch.__version__))
         self.graph = graph
         self.device = device
         self.tiling = Tiling(graph)
-        self.kernels = Kernels(self.tiling, weights, device)
+        self.kernels = Kernels(self.tiling, weights, device, at_once)
+        self._at_once = at_once
         self.profile: Optional[Profile] = None
         self._weights = weights
         self._whole: Optional[WholeModel] = None
@@ -61,7 +65,10 @@ class Engine:
         except ValueError:
             os.unlink(profiles.cache_path(folder, self.graph.hash, name))  # of an older version, or damaged
         if self.profile is None:
-            self.profile = measure(self.kernels, self.sample_inputs(), name,
+            kernels = self.kernels
+            if not self._at_once:
+                kernels = Kernels(self.tiling, stand_ins(self.graph), self.device)
+            self.profile = measure(kernels, self.sample_inputs(), name,
                                    progress=lambda done, total: progress("measuring operators", done, total))
             profiles.save(folder, self.profile)
         return self.profile
@@ -77,6 +84,19 @@ def _sample(shape: Tuple[int, ...], dtype: torch.dtype, random: torch.Generator)
     if dtype.is_floating_point:
         return torch.rand(shape, generator=random).to(dtype)
     return torch.randint(0, 256 if dtype == torch.uint8 else 2, shape, generator=random).to(dtype)
+
+
+def stand_ins(graph: Graph) -> Dict[str, torch.Tensor]:
+    """Values to time operators with while the weights are on their way; the times do not depend on them.
+
+    Each is one number throughout, such that sums over the inputs of a neuron stay of the size of the inputs: neither
+    infinite nor denormal, which would take longer.  Integers are 0, an index into anything.
+    """
+    found = {}
+    for name, spec in graph.constants.items():
+        value = 1.0 / max(1, math.prod(spec.shape[1:])) if TORCH_DTYPE[spec.dtype].is_floating_point else 0
+        found[name] = torch.full(spec.shape, value, dtype=TORCH_DTYPE[spec.dtype])
+    return found
 
 
 def device_name(device: str) -> str:
