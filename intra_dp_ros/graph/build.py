@@ -1,6 +1,7 @@
 """The graph under construction: values, nodes and constants as they are recorded."""
 import hashlib
-from typing import Any, Callable, Dict, List, Mapping, Tuple
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 import torch
 
@@ -11,6 +12,16 @@ from intra_dp_ros.graph.registry import DTYPE_NAME, PLACEMENT_ARGS, is_default, 
 
 class RecordingError(GraphError):
     """The model cannot be recorded; the message names the operator, the line and the remedy."""
+
+
+class CannotFollow(RecordingError):
+    """The graph has to end before this call."""
+
+    def __init__(self, operator: str, source: str, reason: str) -> None:
+        super().__init__("{} at {}: {}".format(operator, source, reason) if operator else reason)
+        self.operator = operator
+        self.source = source  # "file.py:123"
+        self.reason = reason
 
 
 def known_tensors(model: Callable) -> Dict[Any, str]:
@@ -41,13 +52,15 @@ class Builder:
 
     def __init__(self, known: Mapping[Any, str]) -> None:
         self.structure: Any = None
+        self.call = 0  # calls of the model that depend on the inputs, so far
         self._known = known
         self._specs: List[TensorSpec] = []
         self._nodes: List[OpNode] = []
+        self._call_of: List[int] = []  # by node: the call that made it
         self._inputs: List[int] = []
         self._outputs: List[int] = []
         self._output_of: Dict[Any, int] = {}  # value -> index into _outputs
-        self._constants: List[torch.Tensor] = []
+        self._constants: List[Tuple[torch.Tensor, Optional[int]]] = []  # and `call` when the model made it
         self._kept: List[torch.Tensor] = []
 
     def keep(self, tensor: torch.Tensor) -> None:
@@ -63,28 +76,33 @@ class Builder:
         self._inputs.append(value.tensor)
         return value
 
-    def add_constant(self, tensor: torch.Tensor) -> Const:
+    def add_constant(self, tensor: torch.Tensor, born: Optional[int] = None) -> Const:
+        """A tensor that does not depend on the inputs.
+
+        Args:
+            born: `call` when the model made it; None: the model kept it before.
+        """
         dtype_name(tensor)
-        self._constants.append(tensor)
+        self._constants.append((tensor, born))
         return Const("#{}".format(len(self._constants) - 1))
 
     def add_node(self, op: str, args: Mapping[str, Any], made: List[torch.Tensor], source: str) -> List[Ref]:
         """Record a call that made the tensors `made`."""
         values = [self._value(tuple(t.shape), dtype_name(t)) for t in made]
-        self._nodes.append(OpNode(op, args, tuple(v.tensor for v in values), source))
+        self._append(OpNode(op, args, tuple(v.tensor for v in values), source))
         return values
 
     def add_described(self, op: str, args: Mapping[str, Any], shape: Tuple[int, ...], dtype: torch.dtype,
                       source: str) -> Ref:
         """Record a call that the model did not make itself."""
         value = self._value(shape, DTYPE_NAME[dtype])
-        self._nodes.append(OpNode(op, args, (value.tensor,), source))
+        self._append(OpNode(op, args, (value.tensor,), source))
         return value
 
-    def add_output(self, value: Any, tensor: torch.Tensor) -> int:
+    def add_output(self, value: Any, shape: Tuple[int, ...], dtype: torch.dtype) -> int:
         """Index into the graph's outputs of a result; a constant result is copied by a node: outputs are made."""
         if value not in self._output_of:
-            made = value if isinstance(value, Ref) else self.add_node("clone", {"self": value}, [tensor], "")[0]
+            made = value if isinstance(value, Ref) else self.add_described("clone", {"self": value}, shape, dtype, "")
             self._output_of[value] = len(self._outputs)
             self._outputs.append(made.tensor)
         return self._output_of[value]
@@ -99,17 +117,19 @@ class Builder:
                 found[name] = value
         return found
 
-    def build(self, hashes: Dict[Any, str]) -> Tuple[Graph, Dict[str, torch.Tensor]]:
+    def build(self, hashes: Dict[Any, Tuple[str, torch.Tensor]]) -> "Built":
         """The graph as recorded, and its weights.
 
         Args:
-            hashes: SHA-256 by `memory_key` of the model's own tensors, filled in, to hash each of them once only.
+            hashes: SHA-256 by `memory_key` of the tensors that the model keeps, filled in, to hash each of them once
+                only; with the tensor, so that its address stays its own.
         """
         names, specs, weights = {}, {}, {}
         by_content: Dict[Any, str] = {}
-        for index, tensor in enumerate(self._constants):
+        born: Dict[str, int] = {}
+        for index, (tensor, call) in enumerate(self._constants):
             name = self.name_of(tensor)
-            spec = self._const_spec(tensor, hashes if name else {})
+            spec = _const_spec(tensor, hashes if call is None else {})
             if spec not in by_content:
                 if not name or name in specs:
                     name = "const_{}".format(len(by_content))
@@ -117,10 +137,17 @@ class Builder:
                 specs[name] = spec
                 weights[name] = tensor.detach()
             names["#{}".format(index)] = by_content[spec]
+            if call is not None:
+                born[by_content[spec]] = min(call, born.get(by_content[spec], call))
         nodes = tuple(OpNode(n.op, {k: _renamed(a, names) for k, a in n.args.items()}, n.outputs, n.source)
                       for n in self._nodes)
-        graph = Graph(tuple(self._specs), nodes, tuple(self._inputs), tuple(self._outputs), self.structure, specs)
-        return graph, weights
+        structure = self.structure if self.structure is not None else tuple(map(Ref, range(len(self._outputs))))
+        graph = Graph(tuple(self._specs), nodes, tuple(self._inputs), tuple(self._outputs), structure, specs)
+        return Built(graph, weights, tuple(self._call_of), born)
+
+    def _append(self, node: OpNode) -> None:
+        self._nodes.append(node)
+        self._call_of.append(self.call)
 
     def _value(self, shape: Tuple[int, ...], dtype: str) -> Ref:
         self._specs.append(TensorSpec(shape, dtype))
@@ -137,12 +164,22 @@ class Builder:
             return value
         raise RecordingError("{}: the argument {}={!r} cannot be recorded".format(op, name, value))
 
-    @staticmethod
-    def _const_spec(tensor: torch.Tensor, hashes: Dict[Any, str]) -> ConstSpec:
-        key = memory_key(tensor)
-        if key not in hashes:
-            hashes[key] = hashlib.sha256(tensor_to_bytes(tensor)).hexdigest()
-        return ConstSpec(tuple(tensor.shape), dtype_name(tensor), hashes[key])
+
+@dataclass(frozen=True)
+class Built:
+    """One run as it was recorded."""
+
+    graph: Graph
+    weights: Dict[str, torch.Tensor]
+    call_of: Tuple[int, ...]  # by node: how many calls that depend on the inputs the model made before
+    born: Dict[str, int]  # the same by constant, for those that the model made during the run
+
+
+def _const_spec(tensor: torch.Tensor, hashes: Dict[Any, Tuple[str, torch.Tensor]]) -> ConstSpec:
+    key = memory_key(tensor)
+    if key not in hashes:
+        hashes[key] = hashlib.sha256(tensor_to_bytes(tensor)).hexdigest(), tensor
+    return ConstSpec(tuple(tensor.shape), dtype_name(tensor), hashes[key][0])
 
 
 def _renamed(arg: Any, names: Mapping[str, str]) -> Any:

@@ -74,6 +74,20 @@ def bind(func: Any, args: Tuple[Any, ...], kwargs: Args) -> Args:
     return {**{a.name: v for a, v in zip(func._schema.arguments, args)}, **kwargs}
 
 
+def reads(op: str, given: Args) -> Any:
+    """Those of the (named) arguments whose values a call reads, not only their shape and type."""
+    base = op.split(".")[0].split("::")[-1]
+    if base in SHAPE_ONLY:
+        return ()
+    return given.get("self") if {base, op} & FIRST_ONLY else list(given.values())
+
+
+def written(func: Any, given: Args) -> Tuple[str, ...]:
+    """Names of the arguments a call writes to."""
+    return tuple(a.name for a in func._schema.arguments if a.alias_info is not None and a.alias_info.is_write
+                 and isinstance(given.get(a.name), torch.Tensor))
+
+
 def permutation(func: Any, source: torch.Tensor, args: Args) -> Tuple[int, ...]:
     """The axes of `source` in the order in which a permuting operator leaves them."""
     sizes = range(2, 2 + source.dim())  # all different, so that the result's shape tells the order

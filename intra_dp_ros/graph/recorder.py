@@ -1,46 +1,141 @@
 """The dispatch mode that writes down every ATen call of one run as values, in-place calls and writes to views too."""
+import gc
 import os
 import sys
 import weakref
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from intra_dp_ros.graph import canonical as names
-from intra_dp_ros.graph.build import Builder, RecordingError
+from intra_dp_ros.graph.build import Builder, CannotFollow, RecordingError
 from intra_dp_ros.graph.canonical import bind, canonical, op_name
 from intra_dp_ros.graph.graph import Const, GraphError
 from intra_dp_ros.graph.registry import ALLOWED, resolve
+from intra_dp_ros.graph.replay import FRESH, VIEW, WRITE, CallRecord, Ended, Fill, made_of, plain
 from intra_dp_ros.graph.structure import leaves, map_tensors
 from intra_dp_ros.graph.views import Group, Step, View, step_of, storage_of
 
-REMEDY = "record the model up to there and keep the rest in the application"
+TRAINING = "the model is in training mode: call model.eval()"
+DATA_DEPENDENT = "its result's shape (or a Python value) depends on the data of the input"
 
 _LIBRARIES = tuple(os.path.join(os.path.dirname(os.path.abspath(path)), "") for path in (torch.__file__, __file__))
 
 
 class Recorder(TorchDispatchMode):
-    """Writes down every ATen call, as values."""
+    """Writes down every ATen call, as values, until it meets one that it cannot follow.
 
-    def __init__(self, builder: Builder, stop: Any) -> None:
+    Args:
+        builder: what it writes to.
+        stop: code object of the function that calls the model: no line beyond it is the model's.
+        limit: calls that depend on the inputs to write down at most; None: all.
+    """
+
+    def __init__(self, builder: Builder, stop: Any, limit: Optional[int] = None) -> None:
         super().__init__()
         self.builder = builder
-        self._stop = stop  # code object of the function that calls the model: no line beyond it is the model's
+        self.calls: List[CallRecord] = []  # those that depend on the inputs
         self.error: Optional[RecordingError] = None
+        self.end: Optional[CannotFollow] = None
+        self.fills: Tuple[Fill, ...] = ()
+        self._stop = stop
+        self._limit = limit
+        self._depth = 0  # of calls that are being written down
         self._views: Dict[int, View] = {}  # by id of the tensor, while it lives
         self._captured: Dict[Tuple[int, int], Const] = {}  # (id of the view, its group's version)
         self._keep: List[View] = []  # captured views, so that their ids stay theirs
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        try:
+        if self._depth:  # an operator taken apart
             return self._call(func, args, kwargs or {})
+        if self.error is not None or self.end is not None:
+            raise Ended
+        end = None
+        self._depth += 1
+        try:
+            return self._outer_call(func, args, kwargs or {})
+        except CannotFollow as error:
+            end = error.with_traceback(None)  # its frames hold tensors
         except RecordingError as error:
-            self.error = self.error or error
-            raise
+            self.error = error.with_traceback(None)
         except GraphError as error:
-            self.error = self.error or self._failure(op_name(func), str(error))
-            raise self.error from None
+            end = self._failure(op_name(func), str(error))
+        finally:
+            self._depth -= 1
+        if end is not None:
+            self._end_before(end)
+        raise Ended
+
+    def _outer_call(self, func: Any, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Any:
+        """A call that the model made: those that depend on the inputs are listed."""
+        op, given = op_name(func), bind(func, args, kwargs)
+        if not any(self._depends(t) for t in leaves(names.reads(op, given))):
+            return self._call(func, args, kwargs)
+        if len(self.calls) == self._limit:
+            raise self._failure(op, "")
+        out = self._call(func, args, kwargs)
+        made = leaves(out)
+        if not made:
+            raise self._failure(op, "its result is no tensor")
+        if names.written(func, given):
+            how = WRITE
+        elif all(any(t is m for t in leaves(given)) or self._source_of(m, given) is not None for m in made):
+            how = VIEW
+        else:
+            how = FRESH
+        for position, tensor in enumerate(made):
+            view = self._view(tensor)
+            view.origin = view.origin or (len(self.calls), position)
+            if how != VIEW and view.group.origin is None:
+                view.group.origin = (*view.origin, tensor.storage_offset())
+                if how == WRITE:
+                    view.group.origin = (len(self.calls), position, tensor.storage_offset())
+        self.calls.append(CallRecord(op, plain(args, kwargs), how, made_of(out) if how == FRESH else None))
+        self.builder.call = len(self.calls)
+        return out
+
+    def on_reader(self, name: str, tensor: torch.Tensor) -> None:
+        """The model looks at a tensor's values from outside torch."""
+        if self._depth or not self._depends(tensor):
+            return
+        if self.error is None and self.end is None:
+            self._end_before(self._failure(name, DATA_DEPENDENT))
+        raise Ended
+
+    def on_alias(self, source: torch.Tensor, made: torch.Tensor) -> None:
+        """The model made another tensor object of the same values, without an operator."""
+        if id(source) in self._views and id(made) not in self._views:
+            view = self._views[id(source)]
+            self.register(made, view.group, view.chain, view.value)
+            self._views[id(made)].version = view.version
+
+    def end_at_result(self, reason: str) -> None:
+        """All calls are written down, but only the model's own code can make its result."""
+        self._end_before(CannotFollow("", "", reason))
+
+    def _end_before(self, end: CannotFollow) -> None:
+        """What is alive now and depends on the inputs becomes the graph's outputs."""
+        self.end = end
+        gc.collect()  # what only waits to be freed would be sent for nothing
+        alive: Dict[int, Tuple[Group, List[Tuple[torch.Tensor, View]]]] = {}
+        for view in list(self._views.values()):
+            tensor = view.weak()
+            if tensor is not None and view.group.value is not None and view.group.origin is not None:
+                alive.setdefault(id(view.group), (view.group, []))[1].append((tensor, view))
+        self.fills = tuple(self._output(group, found) for group, found in alive.values())
+
+    def _output(self, group: Group, found: Sequence[Tuple[torch.Tensor, View]]) -> Fill:
+        offset, shape, stride = group.geometry
+        tensor, view = found[0]
+        is_part = len(found) == 1 and view.origin is not None and 0 not in tensor.stride() and (
+            view.version == group.version and tensor.numel() < torch.Size(shape).numel())
+        if is_part:  # a slice is all that is left of it
+            self.builder.add_output(view.value, tuple(tensor.shape), tensor.dtype)
+            return Fill(*view.origin, None)
+        self.builder.add_output(group.value, shape, group.dtype)
+        call, position, start = group.origin
+        return Fill(call, position, (offset - start, shape, stride))
 
     def register(self, tensor: torch.Tensor, group: Group, chain: Tuple[Step, ...] = (), value: Any = None) -> None:
         key = id(tensor)
@@ -55,7 +150,8 @@ class Recorder(TorchDispatchMode):
             key = id(view), group.version
             if key not in self._captured:
                 # what was made during the call may still be written to
-                self._captured[key] = self.builder.add_constant(tensor if group.is_external else tensor.clone())
+                self._captured[key] = self.builder.add_constant(
+                    tensor if group.is_external else tensor.clone(), None if group.is_external else group.born)
                 self._keep.append(view)
             return self._captured[key]
         if view.version != group.version:
@@ -67,15 +163,13 @@ class Recorder(TorchDispatchMode):
         op = op_name(func)
         base = op.split(".")[0].split("::")[-1]
         given = bind(func, args, kwargs)
-        readers = given.get("self") if {base, op} & names.FIRST_ONLY else list(given.values())
-        depends = base not in names.SHAPE_ONLY and any(self._depends(t) for t in leaves(readers))
-        written = [a.name for a in func._schema.arguments if a.alias_info is not None and a.alias_info.is_write
-                   and isinstance(given.get(a.name), torch.Tensor)]
+        depends = any(self._depends(t) for t in leaves(names.reads(op, given)))
+        written = names.written(func, given)
         if base in names.DROPOUTS and given.get("train", True) and given.get("p", 1) > 0:
-            raise self._failure(op, "the model is in training mode: call model.eval()")
+            raise RecordingError(str(self._failure(op, TRAINING)))
         if base in ("batch_norm", "native_batch_norm", "cudnn_batch_norm", "_native_batch_norm_legit") and given.get(
                 "training") and given.get("running_mean") is not None:
-            raise self._failure(op, "the model is in training mode: call model.eval()")
+            raise RecordingError(str(self._failure(op, TRAINING)))
         if base in names.IDENTITIES or base in names.DROPOUTS:
             return self._identity(func(*args, **kwargs), next(iter(given.values())), is_fresh=base.startswith("lift"))
         if not depends:
@@ -96,10 +190,9 @@ class Recorder(TorchDispatchMode):
         masks = [t for t in leaves(given.get("indices", ())) if t.dtype in (torch.bool, torch.uint8)]
         if ({base, op} & names.DATA_DEPENDENT or (base == "index" and any(self._depends(t) for t in masks))
                 or (base == "one_hot" and given.get("num_classes", -1) < 0)):
-            raise self._failure(
-                op, "its result's shape (or a Python value) depends on the data of the input: " + REMEDY)
+            raise self._failure(op, DATA_DEPENDENT)
 
-    def _independent(self, func: Any, op: str, given: Mapping[str, Any], written: List[str], args: Any,
+    def _independent(self, func: Any, op: str, given: Mapping[str, Any], written: Sequence[str], args: Any,
                      kwargs: Any) -> Any:
         for name in written:
             self._refuse_external(op, given[name])
@@ -113,7 +206,7 @@ class Recorder(TorchDispatchMode):
                 made.zero_()  # else a constant of unset memory would differ from call to call
             source = self._source_of(made, given)
             if source is None:
-                self.register(made, Group(None, made))
+                self.register(made, Group(None, made, born=self.builder.call))
             else:
                 self._register_view(func, op, given, source, made, self._offset(op, given, out, made), None)
         return out
@@ -122,7 +215,7 @@ class Recorder(TorchDispatchMode):
         """The result is the source's value, in the same memory or copied."""
         made = leaves(out)[0]
         if is_fresh and id(made) not in self._views:  # torch.tensor(...) in the model's code: made during this call
-            self.register(made, Group(None, made))
+            self.register(made, Group(None, made, born=self.builder.call))
         elif made is not source:
             view = self._view(source)
             value = None if view.group.value is None else self.read(source)
@@ -154,11 +247,12 @@ class Recorder(TorchDispatchMode):
         self.register(made, view.group, view.chain + (step,), value)
         return None
 
-    def _write_call(self, func: Any, op: str, given: Dict[str, Any], written: List[str], args: Any, kwargs: Any) -> Any:
+    def _write_call(self, func: Any, op: str, given: Dict[str, Any], written: Sequence[str], args: Any,
+                    kwargs: Any) -> Any:
         """An in-place call: its functional twin gives the new value, which is then put back into the source."""
         target = given.get("self")
         base, _, overload = op.partition(".")
-        if written != ["self"]:
+        if tuple(written) != ("self",):
             raise self._failure(op, "writes to {}: use the functional form".format(", ".join(written)))
         self._refuse_external(op, target)
         if base in ("copy_", "fill_", "zero_"):
@@ -199,7 +293,7 @@ class Recorder(TorchDispatchMode):
         if not all(step.back_op for step in view.chain):
             raise self._failure(op, "writes through a view that cannot be followed: write to a copy (.clone()) instead")
         if group.value is None:  # a constant so far (torch.zeros(...)): its old values count where nothing is written
-            group.value = self.builder.add_constant(group.snapshot())
+            group.value = self.builder.add_constant(group.snapshot(), group.born)
             group.release()
         parts = self._cut(view)
         new = value
@@ -228,7 +322,7 @@ class Recorder(TorchDispatchMode):
         with self:
             out = func.decompose(*args, **kwargs) if hasattr(func, "decompose") else NotImplemented
         if out is NotImplemented:
-            raise self._failure(op, "is not in the operator registry: " + REMEDY)
+            raise self._failure(op, "is not in the operator registry")
         return out
 
     def _encode(self, op: str, args: Mapping[str, Any]) -> Dict[str, Any]:
@@ -259,12 +353,11 @@ class Recorder(TorchDispatchMode):
 
     def _refuse_external(self, op: str, tensor: torch.Tensor) -> None:
         if self._view(tensor).group.is_external:
-            raise self._failure(op, "the model changes {}, which it keeps between calls: a replay cannot do that "
-                                "(in training mode? call model.eval())"
-                                .format(self.builder.name_of(tensor) or "a tensor"))
+            raise self._failure(op, "the model changes {}, which it keeps between calls (in training mode? call "
+                                "model.eval())".format(self.builder.name_of(tensor) or "a tensor"))
 
-    def _failure(self, op: str, text: str) -> RecordingError:
-        return RecordingError("{} at {}: {}".format(op, self._line() or "the model's result", text))
+    def _failure(self, op: str, text: str) -> CannotFollow:
+        return CannotFollow(op, self._line() or "the model's result", text)
 
     def _line(self) -> str:
         """The innermost line of the model's own code that led here (torchvision's, or torch's, when there is none)."""

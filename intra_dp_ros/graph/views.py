@@ -68,27 +68,30 @@ def _step(op: str, args: Mapping[str, Any], back_op: str, back_args: Mapping[str
 
 def storage_of(tensor: torch.Tensor) -> Any:
     """The memory that a tensor looks at."""
-    return tensor.untyped_storage() if hasattr(tensor, "untyped_storage") else tensor.storage()
+    return tensor.untyped_storage() if hasattr(tensor, "untyped_storage") else tensor._storage()  # torch < 2.0
 
 
 class Group:
     """Tensors that share one memory: the source and its views."""
 
-    __slots__ = ("value", "version", "dtype", "is_external", "_memory")
+    __slots__ = ("value", "version", "dtype", "is_external", "born", "origin", "geometry", "_memory")
 
-    def __init__(self, value: Any, root: torch.Tensor, is_external: bool = False) -> None:
+    def __init__(self, value: Any, root: torch.Tensor, is_external: bool = False, born: int = 0) -> None:
         self.value = value  # Ref or Const of the source; None while it does not depend on the input
         self.version = 0  # counts writes
         self.dtype = root.dtype
         self.is_external = is_external  # the model keeps it between calls (a parameter, a buffer, an attribute)
+        self.born = born  # how many calls that depend on the inputs came before
+        self.origin: Any = None  # (call, position in its result, offset) of the first result in this memory
+        self.geometry = root.storage_offset(), tuple(root.shape), root.stride()
         # torch 1.13 refuses a new inference tensor that somebody else holds already: hold its memory instead
         self._memory = None if value is not None else (
-            storage_of(root), root.storage_offset(), tuple(root.shape), root.stride(), root.device)
+            storage_of(root), root.device)
 
     def snapshot(self) -> torch.Tensor:
         """A copy of what the source holds now."""
-        storage, offset, shape, stride, device = self._memory
-        return torch.empty(0, dtype=self.dtype, device=device).set_(storage, offset, shape, stride).clone()
+        storage, device = self._memory
+        return torch.empty(0, dtype=self.dtype, device=device).set_(storage, *self.geometry).clone()
 
     def release(self) -> None:
         """Let go of the memory: from now on `value` is all that counts."""
@@ -98,7 +101,7 @@ class Group:
 class View:
     """What is known of one tensor object: where its value is now."""
 
-    __slots__ = ("group", "chain", "value", "version", "weak")
+    __slots__ = ("group", "chain", "value", "version", "weak", "origin")
 
     def __init__(self, group: Group, chain: Tuple[Step, ...], value: Any) -> None:
         self.group = group
@@ -106,3 +109,4 @@ class View:
         self.value = value  # Ref or Const, right while `version` is the group's
         self.version = group.version
         self.weak: Any = None  # weak reference to the tensor
+        self.origin: Any = None  # (call, position in its result) that made it
