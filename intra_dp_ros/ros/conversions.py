@@ -192,7 +192,8 @@ def open_reply_to_srv(reply: wire.OpenReply) -> OpenSessionResponse:
     """`OpenReply` -> response of OpenSession."""
     return OpenSessionResponse(
         accepted=reply.accepted, reason=reply.reason, version=reply.version, session=reply.session,
-        need_graph=reply.need_graph, missing=list(reply.missing), profile_json=reply.profile_json)
+        need_graph=reply.need_graph, missing=list(reply.missing), received=list(reply.received),
+        profile_json=reply.profile_json)
 
 
 def open_reply_from_srv(response: OpenSessionResponse) -> wire.OpenReply:
@@ -206,6 +207,7 @@ def open_reply_from_srv(response: OpenSessionResponse) -> wire.OpenReply:
     return wire.OpenReply(
         accepted=bool(response.accepted), reason=response.reason, session=response.session,
         need_graph=bool(response.need_graph), missing=tuple(_text(name, "missing") for name in response.missing),
+        received=_numbers(response.received, "received", _MAX_MISSING),
         profile_json=_text(response.profile_json, "profile_json", _MAX_JSON), version=response.version)
 
 

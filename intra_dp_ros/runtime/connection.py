@@ -1,4 +1,4 @@
-"""The robot's connection to a server: opens a session, uploads what is missing, keeps it alive, opens it again.
+"""The robot's connection to a server: opens a session, has uploaded what is missing, keeps it alive, opens it again.
 
 Threading: one thread talks to the server's services (which may block) and sends heartbeats and plans; link threads call
 `on_message`; anyone may read the properties.  `_lock` covers the session, the plans and what the server confirmed.
@@ -8,13 +8,13 @@ import threading
 import time
 from typing import Any, Callable, Dict, FrozenSet, List, Optional, Sequence
 
-from intra_dp_ros.graph.constants import tensor_to_bytes
 from intra_dp_ros.lop.plan import Plan
 from intra_dp_ros.loss.profile import Profile
 from intra_dp_ros.runtime.engine import Engine, Progress, no_progress
 from intra_dp_ros.runtime.pulse import IDLE_PERIOD_S, Pulse
+from intra_dp_ros.runtime.upload import Uploader
 from intra_dp_ros.wire.link import Control, ControlError, Link
-from intra_dp_ros.wire.messages import BlobRequest, Heartbeat, OpenReply, OpenRequest, PlanMessage
+from intra_dp_ros.wire.messages import Heartbeat, OpenReply, OpenRequest, PlanMessage
 from intra_dp_ros.wire.session import Gate, SessionError
 from intra_dp_ros.wire.tile import probe_tile
 
@@ -27,7 +27,7 @@ _REOPEN_S = 1.0  # without a sign of life: the session is opened anew
 _GRACE_S = 2.0  # for the first sign of life of a new session
 _POLL_S = 0.5  # between questions whether the server is ready
 _RESEND_S = 1.0  # between plans that the server has not confirmed
-_PIECE_BYTES = 1 << 20  # of a weight, per request
+_ORDER_S = 1.0  # between looks at which weights are needed first
 _PROBE_BYTES, _PROBES = 8 * 1024, 4  # a train small enough not to disturb, long enough to be timed
 _REFUSED_S = 5.0  # before asking again after a refusal
 
@@ -41,11 +41,15 @@ class Connection:
         weights: constant -> tensor.
         link, control: the robot's ends; the link is closed by its owner.
         needs_probe: whether the bandwidth is unknown and nobody measures it.
+        is_busy: whether a frame is using the link.
+        preferred: the plan that would be used, at a bandwidth [byte/s] unless a better estimate is there.
         progress: called with (what, done, of) during the upload.
     """
 
     def __init__(self, robot_id: str, engine: Engine, weights: Dict[str, Any], link: Link, control: Control,
-                 needs_probe: Callable[[], bool], progress: Progress = no_progress) -> None:
+                 needs_probe: Callable[[], bool], is_busy: Callable[[], bool] = lambda: False,
+                 preferred: Callable[[float], Optional[Plan]] = lambda bandwidth: None,
+                 progress: Progress = no_progress) -> None:
         self.robot_id = robot_id
         self.pulse = Pulse()
         self.problem = "no server has answered yet"  # why frames are not split; empty when they can be
@@ -53,11 +57,15 @@ class Connection:
         self.wanted = threading.Event()  # cleared: stay alone
         self.wanted.set()
         self._engine = engine
-        self._weights = {engine.graph.constants[name].sha256: tensor for name, tensor in weights.items()}
+        self.uploader = Uploader(robot_id, {engine.graph.constants[name].sha256: tensor
+                                            for name, tensor in weights.items()}, control, self.wanted, is_busy,
+                                 progress)
+        self._preferred = preferred
+        self._next_order = 0.0
+        self._names = [spec.sha256 for spec in engine.graph.constants.values()]
         self._link = link
         self._control = control
         self._needs_probe = needs_probe
-        self._progress = progress
         self._lock = threading.Lock()
         self._session = 0
         self._gate: Optional[Gate] = None
@@ -77,6 +85,7 @@ class Connection:
     def close(self) -> None:
         """Stop; returns at once even while a service call hangs."""
         self._closed.set()
+        self.uploader.close()
 
     @property
     def session(self) -> int:
@@ -146,12 +155,17 @@ class Connection:
         with self._lock:
             # Only to a server that is heard: what is sent into silence is lost, and would have to wait for its turn.
             due = [p for p in self._plans if self.is_alive and p.epoch not in self._confirmed
-                   and now - self._sent.get(p.epoch, 0.0) > _RESEND_S]
+                   and now - self._sent.get(p.epoch, 0.0) > _RESEND_S and self.uploader.holds(self._needs(p))]
             self._sent.update({p.epoch: now for p in due})
         for plan in due:
             self._link.send(PlanMessage(self.robot_id, self._session, plan.epoch, plan.graph, plan.to_json()))
         if self.is_alive:
-            self.problem = "" if self._confirmed else "the server has no plan yet"
+            if not self.uploader.holds(self._names):
+                self._order_upload(now)
+                self.problem = "" if self._confirmed else (
+                    self.uploader.problem or "weights are on their way to the server")
+            else:
+                self.problem = "" if self._confirmed else "the server has no plan yet"
             if now >= self._next_probe and self._needs_probe():
                 self._next_probe = now + 1.0
                 for _ in range(_PROBES):
@@ -169,9 +183,7 @@ class Connection:
         reply = self._ask()
         if reply.accepted and reply.need_graph:
             reply = self._ask(self._engine.graph.to_json(with_source=False))
-        if reply.accepted and reply.missing:
-            self._upload(reply.missing)
-            reply = self._ask()
+        self.uploader.want(reply.missing, reply.received)
         if not reply.accepted:
             self._session = 0
             self._say("the server refuses: {}".format(reply.reason))
@@ -192,21 +204,20 @@ class Connection:
     def _ask(self, graph_json: str = "") -> OpenReply:
         return self._control.open(OpenRequest(self.robot_id, self._engine.graph.hash, graph_json))
 
-    def _upload(self, missing: Sequence[str]) -> None:
-        blobs = [tensor_to_bytes(self._weights[name]) for name in missing if name in self._weights]
-        names = [name for name in missing if name in self._weights]
-        total, done = sum(len(blob) for blob in blobs), 0
-        for name, blob in zip(names, blobs):
-            sent = -1
-            while sent < len(blob) and not self._closed.is_set():  # at least once: a weight may be empty
-                sent = max(0, sent)
-                reply = self._control.put(BlobRequest(
-                    self.robot_id, name, sent, len(blob), bytes(blob[sent:sent + _PIECE_BYTES])))
-                if not reply.accepted:
-                    raise ControlError("the server does not take a weight: {}".format(reply.reason))
-                done += max(0, reply.received - sent)
-                sent = reply.received
-                self._progress("uploading weights [byte]", done, total)
+    def _needs(self, plan: Plan) -> FrozenSet[str]:
+        """SHA-256 of the weights that the server's part of a plan reads."""
+        graph = self._engine.graph
+        return frozenset(graph.constants[name].sha256 for node, stop in zip(graph.nodes, plan.server_stop) if stop > 0
+                         for name in node.constants)
+
+    def _order_upload(self, now: float) -> None:
+        """What the plan of the moment needs is uploaded first, everything in the order of its use."""
+        if now < self._next_order:
+            return
+        self._next_order = now + _ORDER_S
+        plan, graph = self._preferred(self.uploader.rate), self._engine.graph
+        self.uploader.order(self._needs(plan) if plan is not None else frozenset(),
+                            [graph.constants[name].sha256 for node in graph.nodes for name in node.constants])
 
     def _say(self, problem: str) -> None:
         if problem != self.problem:

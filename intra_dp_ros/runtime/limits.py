@@ -10,6 +10,7 @@ class Limits:
 
     store_bytes: int = 8 << 30  # weights on disk
     blob_bytes: int = 4 << 30  # one weight
+    weights: int = 20000  # of one graph
     graph_bytes: int = 64 << 20  # JSON of one graph
     nodes: int = 20000  # operators of one graph
     tensor_bytes: int = 1 << 30  # one tensor
@@ -25,6 +26,16 @@ def check_graph(graph: Graph, limits: Limits) -> None:
     """
     if len(graph.nodes) > limits.nodes:
         raise GraphError("the graph has {} operators, this server accepts {}".format(len(graph.nodes), limits.nodes))
+    if len(graph.constants) > limits.weights:
+        raise GraphError("the graph has {} weights, this server accepts {}".format(
+            len(graph.constants), limits.weights))
+    for name, spec in graph.constants.items():
+        if spec.nbytes > limits.blob_bytes:
+            raise GraphError("weight {!r:.60} has {} bytes, this server accepts {}".format(
+                name, spec.nbytes, limits.blob_bytes))
+    if sum(spec.nbytes for spec in graph.constants.values()) > limits.store_bytes:
+        raise GraphError("the weights of the graph take more than the {} bytes this server keeps: raise its limit "
+                         "(store_gb)".format(limits.store_bytes))
     for t, spec in enumerate(graph.tensors):
         if spec.nbytes > limits.tensor_bytes:
             raise GraphError("tensor {} of the graph has {} bytes, this server accepts {}".format(

@@ -107,7 +107,7 @@ class Robot:
     def connect(self, link: Link, control: Control) -> None:
         """Look for the server behind a link, from now on; the link stays the caller's to close."""
         self.connection = Connection(self.config.robot_id, self.engine, self._weights, link, control,
-                                     self._needs_probe, self._progress)
+                                     self._needs_probe, self._is_sending, self._preferred, self._progress)
         self._sender = TileSender(link, self.engine.tiling, "to_server", self._window)
         if self.strategy == "local":
             self.connection.wanted.clear()
@@ -204,6 +204,7 @@ class Robot:
         return {
             "state": self.state, "strategy": self.strategy, "model_hash": self.engine.graph.hash[:12],
             "problem": "" if connection is None else connection.problem, "frames": self._number,
+            "upload": {} if connection is None else connection.uploader.status(),
             "ready": {name: self.has_plans(name) for name in (AUTO, *STRATEGIES)},
             "rtt_ms": 0.0 if connection is None else connection.pulse.rtt * 1e3, "uplink_MBps": self.uplink / 1e6,
             "server_clock_offset_s": 0.0 if connection is None else connection.pulse.offset,
@@ -337,6 +338,16 @@ class Robot:
     def _window(self) -> int:
         rtt = 0.0 if self.connection is None else self.connection.pulse.rtt
         return max(LEAST_WINDOW_BYTES, int(2 * self.bandwidth.sample().up * rtt))
+
+    def _is_sending(self) -> bool:
+        """Whether a frame uses the link."""
+        frame = self._frame
+        return frame is not None and not frame.part.plan.is_local
+
+    def _preferred(self, bandwidth: float) -> Optional[Plan]:
+        """The plan of the present bandwidth, of `bandwidth` where that is unknown; None: there are no plans yet."""
+        table = self._planner.table(_searched(self.strategy))
+        return None if table is None else table.rungs[table.lookup(self.uplink or bandwidth)].plan
 
     def _needs_probe(self) -> bool:
         monitored = self._monitored is not None and time.monotonic() - self._monitored[0] < _STALE_S

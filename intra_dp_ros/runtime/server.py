@@ -9,7 +9,7 @@ import threading
 from typing import Any, Callable, Dict, List, Optional
 
 from intra_dp_ros.graph.graph import Graph, GraphError
-from intra_dp_ros.graph.store import Store, StoreError
+from intra_dp_ros.graph.store import Store, StoredWeights, StoreError
 from intra_dp_ros.runtime.engine import Engine, Progress, no_progress
 from intra_dp_ros.runtime.limits import Limits, check_graph
 from intra_dp_ros.runtime.pulse import BUSY_PERIOD_S
@@ -25,7 +25,8 @@ _GAP_S = 2.0  # a piece of a weight waits so long for those before it, which tra
 class _Building:
     """A graph that a thread is making ready."""
 
-    def __init__(self) -> None:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
         self.engine: Optional[Engine] = None
         self.error = ""  # why it cannot be run
 
@@ -103,20 +104,20 @@ class Server(Control):
 
     def _open(self, request: OpenRequest) -> OpenReply:
         known = self._graphs.get(request.graph)
-        if known is None or known.error:
+        if known is None:
             graph = self._graph(request)
             if graph is None:
                 return OpenReply(True, need_graph=True)
-            missing = self._store.missing(graph)
-            if missing:
-                return OpenReply(True, missing=tuple(missing))
-            if known is not None:
-                return OpenReply(False, known.error)
             known = self._build(graph)
+        if known.error:
+            return OpenReply(False, known.error)
+        missing = tuple(self._store.missing(known.graph))
+        received = tuple(self._store.blobs.received(name) for name in missing)
         if known.engine is None:
-            return OpenReply(True)
+            return OpenReply(True, missing=missing, received=received)
         session = self._session(request.robot_id, known.engine)
-        return OpenReply(True, session=session.nonce, profile_json=known.engine.profile.to_json())
+        return OpenReply(True, session=session.nonce, missing=missing, received=received,
+                         profile_json=known.engine.profile.to_json())
 
     def _graph(self, request: OpenRequest) -> Optional[Graph]:
         """The graph asked for, from the request or from disk; None: it has to be sent."""
@@ -144,13 +145,14 @@ class Server(Control):
                 return building
             if len(self._graphs) >= self._limits.graphs:
                 self._forget_one()
-            building = self._graphs[graph.hash] = _Building()
-        threading.Thread(target=self._make, args=(building, graph), name="server_build", daemon=True).start()
+            building = self._graphs[graph.hash] = _Building(graph)
+        threading.Thread(target=self._make, args=(building,), name="server_build", daemon=True).start()
         return building
 
-    def _make(self, building: _Building, graph: Graph) -> None:
-        try:
-            engine = Engine(graph, self._store.weights(graph), self._device)
+    def _make(self, building: _Building) -> None:
+        graph = building.graph
+        try:  # the weights may still be on their way
+            engine = Engine(graph, StoredWeights(self._store, graph), self._device, at_once=False)
             engine.measure(self._profiles, self._progress)
             building.engine = engine
         except Exception as error:  # whatever a graph from outside makes go wrong is that graph's fault

@@ -11,6 +11,7 @@ from typing import Any, Deque, Dict, List, Optional, Tuple
 
 import torch
 
+from intra_dp_ros.graph.graph import GraphError
 from intra_dp_ros.lop.plan import Plan, PlanError
 from intra_dp_ros.lop.stream import Stream
 from intra_dp_ros.runtime.engine import Engine
@@ -148,7 +149,7 @@ class RobotSession:
             if plan.epoch != message.epoch:
                 raise PlanError("a plan of epoch {} was sent as epoch {}".format(plan.epoch, message.epoch))
             part = Part.of_server(self.engine.kernels, plan)
-        except PlanError as error:
+        except (PlanError, GraphError) as error:  # the latter: of a weight that is not here
             _LOG.error("plan %d of robot %s is refused: %s", message.epoch, self.robot_id, error)
             return
         with self._change:

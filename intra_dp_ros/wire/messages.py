@@ -114,9 +114,10 @@ class OpenReply:
 
     accepted: bool
     reason: str = ""  # why not, and what to do
-    session: int = 0  # nonce for the tiles of this session
+    session: int = 0  # nonce for the tiles of this session; 0: ask again soon
     need_graph: bool = False  # send graph_json
-    missing: Tuple[str, ...] = ()  # SHA-256 of the weights to send, then open again
+    missing: Tuple[str, ...] = ()  # SHA-256 of the weights to send
+    received: Tuple[int, ...] = ()  # how much of each of them is there already [byte]
     profile_json: str = ""  # the server's measured operator times; empty until it is measured
     version: int = PROTOCOL_VERSION
 

@@ -24,7 +24,7 @@ class TestControl(unittest.TestCase):
         def serve(request, convert, reply):
             asked.append(convert(request))
             return reply
-        opened, put = OpenReply(True, "", 2 ** 64 - 1, False, ("a", "b"), "{}"), BlobReply(True, "", 76805)
+        opened, put = OpenReply(True, "", 2 ** 64 - 1, False, ("a", "b"), (0, 2 ** 40), "{}"), BlobReply(True, "", 76805)
         services = [
             rospy.Service("/here/server/open_session", OpenSession, lambda request: serve(
                 request, conversions.open_request_from_srv, conversions.open_reply_to_srv(opened))),

@@ -24,6 +24,7 @@ VALUES = {
     "int32": st.integers(-2 ** 31, 2 ** 31 - 1), "uint8": st.integers(0, 255), "uint32": UINT32,
     "uint64": st.integers(0, 2 ** 64 - 1), "float32": st.floats(width=32), "float64": st.floats(),
     "uint8[]": st.binary(max_size=40), "uint32[]": st.lists(UINT32, max_size=6).map(tuple),
+    "uint64[]": st.lists(st.integers(0, 2 ** 64 - 1), max_size=4).map(tuple),
     "string[]": st.lists(st.text(max_size=4), max_size=3).map(tuple),
 }
 
