@@ -42,7 +42,7 @@ class ServerNode:
         self.server = Server(folder, lambda robot_id: TopicLink("server", ns, robot_id), device, limits,
                              self._progress)
         rospy.Service(server_service(ns, "open_session"), OpenSession, self._open)
-        rospy.Service(server_service(ns, "put_blob"), PutBlob, self._put)
+        rospy.Service(server_service(ns, "put_blob"), PutBlob, self._put, buff_size=1 << 20)
         rospy.Service(server_service(ns, "get_status"), GetStatus, self._status)
         Diagnostics("intra_dp server", device, self._diagnose)
 
