@@ -1,20 +1,18 @@
-"""Predicted latencies of many candidate plans of one graph at once: `Timeline.predict` for the search.
+"""The work of many candidate plans of one graph at once: `Timeline.predict` for the search, up to the link's queues.
 
 How far every operator is after the n-th piece has come depends on the order of the pieces, not on when they come; and
 the order is known beforehand as long as rows first go up and then come down.  So one walk through the graph gives all
-candidates' work after all pieces (arrays of shape (candidates, pieces)), and only the queues of the link, a few dozen
-pieces a candidate, are simulated one by one.
+candidates' work after all pieces (arrays of shape (candidates, pieces)), for any bandwidth; `queues` does the rest.
 
-A candidate that sends rows up which themselves wait for rows from the server is outside this class; it is handed to
-`Timeline.predict`.
+A candidate that sends rows up which themselves wait for rows from the server is outside this class.
 """
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from intra_dp_ros.loss.link_model import HALF, LinkModel
+from intra_dp_ros.loss.queues import Candidates, Pieces
 from intra_dp_ros.loss.timeline import Timeline
-from intra_dp_ros.lop.plan import DOWN, UP, Plan, complete, input_codec
+from intra_dp_ros.lop.plan import DOWN, UP, input_codec
 
 _UNLIMITED = 1 << 40  # rows: an input that is all there holds nothing back
 
@@ -32,17 +30,6 @@ class _Runs(NamedTuple):
     tensor: int
     start: np.ndarray  # (P,)
     stop: np.ndarray  # (P,)
-
-
-class _Pieces(NamedTuple):
-    """Pieces in sending order, per candidate, the first `count` columns of each row."""
-
-    count: np.ndarray  # (P,)
-    run: np.ndarray  # (P, K): index into the list of `_Runs`
-    stop: np.ndarray  # (P, K): one past its last row
-    size: np.ndarray  # (P, K): raw bytes
-    event: np.ndarray  # (P, K): after which feed (robot) or arrival (server) it is computed; -1: there at once
-    offset_s: np.ndarray  # (P, K): how long after the beginning of that step
 
 
 class _Work(NamedTuple):
@@ -64,28 +51,28 @@ class Population:
     """
 
     def __init__(self, timeline: Timeline, codec: str = "raw") -> None:
-        self._timeline = timeline
         self._tiling = tiling = timeline.tiling
         self._codec = input_codec(tiling, codec)
-        self._grain = Plan.grain
+        self._grain = np.ones((1, 1), np.int64)  # of the present candidates (P, 1)
         self._rows = np.array([rule.rows for rule in tiling.rules])
         self._inputs = [tuple(_Input(t, _ready(m), m.lo, m.hi) for t, m in rule.maps) for rule in tiling.rules]
         self._outputs = [node.outputs for node in tiling.graph.nodes]
         self._costs = {side: (np.array(p.a_ms) / 1e3, np.array(p.b_ms) / 1e3)
                        for side, p in (("robot", timeline.robot), ("server", timeline.server))}
 
-    def latencies(self, server_stop: np.ndarray, robot_start: np.ndarray, raw_chunks: np.ndarray,
-                  robot_chunks: np.ndarray, link: LinkModel) -> np.ndarray:
-        """Latency of ``complete(server_stop, robot_start, raw_chunks, robot_chunks)`` per candidate.
+    def work(self, server_stop: np.ndarray, robot_start: np.ndarray, raw_chunks: np.ndarray,
+             robot_chunks: np.ndarray, grain: np.ndarray) -> Tuple[Candidates, np.ndarray]:
+        """What the two sides compute and send for ``complete(server_stop, robot_start, ...)``, per candidate.
 
         Args:
             server_stop, robot_start: (P, operators), ``robot_start <= server_stop``.
-            raw_chunks, robot_chunks: (P,), at least 1.
+            raw_chunks, robot_chunks, grain: (P,), at least 1.
 
         Returns:
-            (P,) [s], what `Timeline.predict` says.
+            What `outcomes` takes, and a mask (P,) of the candidates that are outside this class.
         """
         stop, start = np.ascontiguousarray(server_stop.T), np.ascontiguousarray(robot_start.T)
+        self._grain = grain[:, None]
         ups, downs, low = self._transfers(stop, start)
         band = self._advance("robot", start, start, np.repeat(self._rows[:, None], len(robot_chunks), 1),
                              self._feeds(low, robot_chunks), {r.tensor: r for r in downs}, int(robot_chunks.max()))
@@ -97,19 +84,12 @@ class Population:
         at[band.nodes] = band.at[:, :, -1]
         rest = self._advance("robot", at, start, np.where(down.count > 0, self._rows[:, None], at),
                              _arrived(downs, down), {r.tensor: r for r in downs}, down.run.shape[1])
-        queues = _Queues(link, self._codecs(link, ups, UP), self._codecs(link, downs, DOWN))
-        found = queues.run(up, down, band, server, rest)
-        for i in np.flatnonzero(self._two_way(ups, at, start)):
-            found[i] = self._one(server_stop[i], robot_start[i], int(raw_chunks[i]), int(robot_chunks[i]), link)
-        return found
-
-    def _one(self, stop: np.ndarray, start: np.ndarray, raw_chunks: int, robot_chunks: int, link: LinkModel) -> float:
-        plan = complete(self._tiling, "candidate", stop.tolist(), start.tolist(), self._codec, raw_chunks,
-                        robot_chunks)
-        return self._timeline.predict(plan, link).latency_s
-
-    def _codecs(self, link: LinkModel, runs: Sequence[_Runs], direction: str) -> List[Tuple[float, float, float]]:
-        return [link.codecs[self._codec(r.tensor, direction)] for r in runs]
+        ends = np.cumsum(band.cost_s, axis=1)
+        ready = np.take_along_axis(np.concatenate([np.zeros((len(ends), 1)), ends - band.cost_s], axis=1),
+                                   up.event + 1, axis=1) + up.offset_s
+        codecs = ([self._codec(r.tensor, d) for r in runs] for runs, d in ((ups, UP), (downs, DOWN)))
+        return Candidates(up, down, *codecs, ready, ends[:, -1], server.cost_s, rest.cost_s), self._two_way(
+            ups, at, start)
 
     def _transfers(self, stop: np.ndarray, start: np.ndarray
                    ) -> Tuple[List[_Runs], List[_Runs], Dict[int, np.ndarray]]:
@@ -211,7 +191,7 @@ class Population:
                                 np.full_like(rows, -1), np.zeros(len(rows)), high > low))
         return columns
 
-    def _sent(self, runs: Sequence[_Runs], work: _Work, columns: Optional[List[Tuple[np.ndarray, ...]]]) -> _Pieces:
+    def _sent(self, runs: Sequence[_Runs], work: _Work, columns: Optional[List[Tuple[np.ndarray, ...]]]) -> Pieces:
         """The pieces that a side sends, after those in `columns`."""
         people, steps = work.cost_s.shape
         producer, place = self._tiling.graph.producer, {v: i for i, v in enumerate(work.nodes)}
@@ -233,8 +213,8 @@ class Population:
         order = np.argsort(~there, axis=1, kind="mergesort")[:, :int(count.max()) if count.size else 0]
         run, stop, size, event, offset = (np.take_along_axis(b, order, axis=1) for b in blocks[:5])
         run = np.where(np.arange(run.shape[1]) < count[:, None], run, -1)
-        return _Pieces(count, run.astype(np.int64), stop.astype(np.int64), size.astype(float), event.astype(np.int64),
-                       offset)
+        return Pieces(count, run.astype(np.int64), stop.astype(np.int64), size.astype(float), event.astype(np.int64),
+                      offset)
 
     def _two_way(self, ups: Sequence[_Runs], at: np.ndarray, start: np.ndarray) -> np.ndarray:
         """Candidates whose robot has not computed all that goes up before the server answers."""
@@ -252,7 +232,7 @@ def _ready(rows) -> np.ndarray:
     return table
 
 
-def _arrived(runs: Sequence[_Runs], pieces: _Pieces) -> Dict[int, np.ndarray]:
+def _arrived(runs: Sequence[_Runs], pieces: Pieces) -> Dict[int, np.ndarray]:
     """Tensor -> (P, K): first row that has not come after each piece."""
     return {r.tensor: np.maximum.accumulate(np.where(pieces.run == i, pieces.stop, r.start[:, None]), axis=1)
             for i, r in enumerate(runs)}
@@ -280,69 +260,3 @@ def _frontier(side: str, fed: Optional[np.ndarray], run: Optional[_Runs],
     else:
         joined = np.where(came >= first[:, None], np.maximum(own, came), came)
     return np.where(came < 0, own, np.where(own < 0, came, joined))
-
-
-class _Queues:
-    """The link between two sides whose work is known: who waits for what.
-
-    Args:
-        link: bandwidths, delays, duplex.
-        up, down: (ratio, encoding, decoding) per run.
-    """
-
-    def __init__(self, link: LinkModel, up: Sequence[Tuple[float, float, float]],
-                 down: Sequence[Tuple[float, float, float]]) -> None:
-        self._link = link
-        self._up = (up, link.up)
-        self._down = (down, link.down)
-
-    def run(self, up: _Pieces, down: _Pieces, band: _Work, server: _Work, rest: _Work) -> np.ndarray:
-        """Latency per candidate [s]."""
-        band_end = np.cumsum(band.cost_s, axis=1)
-        ready = np.take_along_axis(np.concatenate([np.zeros((len(band_end), 1)), band_end - band.cost_s], axis=1),
-                                   up.event + 1, axis=1) + up.offset_s
-        arrays = (up.run, ready, up.size, server.cost_s, down.run, down.event, down.offset_s, down.size, rest.cost_s)
-        columns = [a.tolist() for a in arrays]
-        return np.array([
-            self._one(end, ups, downs, *(c[i] for c in columns))
-            for i, (end, ups, downs) in enumerate(zip(band_end[:, -1].tolist(), up.count.tolist(),
-                                                      down.count.tolist()))])
-
-    def _one(self, robot: float, ups: int, downs: int, up_run: List[int], up_ready: List[float], up_size: List[float],
-             server_cost: List[float], down_run: List[int], down_event: List[int], down_offset: List[float],
-             down_size: List[float], robot_cost: List[float]) -> float:
-        half = self._link.duplex == HALF
-        air = [0.0, 0.0]  # when the air of either direction is free
-        codec = {"up": [0.0, 0.0], "down": [0.0, 0.0]}  # when encoder and decoder are free
-        server, sent, known = 0.0, 0, 0  # downs that are sent, downs that are computed
-        ready: List[float] = []  # of the downs, encoded
-
-        def transmit(which: str, run: int, when: float, size: float) -> float:
-            (codecs, rate), lane = (self._up, 0) if which == "up" else (self._down, 0 if half else 1)
-            began = max(when, air[lane])
-            ratio, _, decode = codecs[run]
-            air[lane] = began + self._link.per_message_s + (ratio * size / rate if rate > 0 else float("inf"))
-            codec[which][1] = max(air[lane] + self._link.rtt_s / 2, codec[which][1]) + decode * size
-            return codec[which][1]
-
-        def encode(which: str, cost: float, when: float, size: float) -> float:
-            codec[which][0] = max(when, codec[which][0]) + cost * size
-            return codec[which][0]
-
-        def send_down(before: Optional[float]) -> None:
-            nonlocal sent, robot
-            while sent < known and (before is None or ready[sent] < before):
-                robot = max(robot, transmit("down", down_run[sent], ready[sent], down_size[sent])) + robot_cost[sent]
-                sent += 1
-
-        for i in range(ups):
-            when = encode("up", self._up[0][up_run[i]][1], up_ready[i], up_size[i])
-            send_down(when)  # the air goes to whoever is ready first, to the robot when both are
-            began = max(server, transmit("up", up_run[i], when, up_size[i]))
-            server = began + server_cost[i]
-            while known < downs and down_event[known] == i:
-                ready.append(encode("down", self._down[0][down_run[known]][1], began + down_offset[known],
-                                    down_size[known]))
-                known += 1
-        send_down(None)
-        return robot

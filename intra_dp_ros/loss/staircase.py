@@ -2,7 +2,7 @@
 
 The server computes the upper rows from raw rows that leave at once; the robot computes the lower rows down to a cut and
 sends what it has there; from the exit on the robot computes everything.  Boundaries of the operators in between follow
-from what the rows at the cuts need: halo rows are computed on both sides rather than sent.
+from what the rows at the cuts need: halo rows are computed on both sides, or by the robot alone, which sends them.
 """
 from dataclasses import dataclass
 from typing import Dict, Sequence, Tuple
@@ -15,6 +15,7 @@ from intra_dp_ros.lop.tiling import Tiling
 
 RAW_CHUNKS = (1, 2, 4, 8, 16)
 ROBOT_CHUNKS = (1, 2, 4, 8)
+GRAINS = (4, 1)  # rows an operator computes at once, at least: coarse is cheap, fine is early
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Genome:
     exit: int  # index into `Staircase.cuts`, not before `lower_cut`: from there the robot computes all
     raw_chunks: int  # index into RAW_CHUNKS
     robot_chunks: int  # index into ROBOT_CHUNKS
+    grain: int = 0  # index into GRAINS
+    halo: int = 0  # 0: halo rows are computed on both sides; 1: the robot computes them and sends them up
 
 
 class Staircase:
@@ -57,7 +60,8 @@ class Staircase:
         """
         (stop,), (start,) = self.boundaries([genome])
         return complete(self.tiling, strategy, stop.tolist(), start.tolist(),
-                        self._codecs, RAW_CHUNKS[genome.raw_chunks], ROBOT_CHUNKS[genome.robot_chunks])
+                        self._codecs, RAW_CHUNKS[genome.raw_chunks], ROBOT_CHUNKS[genome.robot_chunks],
+                        GRAINS[genome.grain])
 
     def boundaries(self, genomes: Sequence[Genome]) -> Tuple[np.ndarray, np.ndarray]:
         """`server_stop` and `robot_start` of every operator, of shape (genomes, operators).
@@ -75,6 +79,7 @@ class Staircase:
         stop, start = (np.zeros((len(rules), len(genomes)), np.int64) for _ in range(2))
         server: Dict[int, np.ndarray] = {}  # tensor -> rows [0, n) the server computes itself
         robot: Dict[int, np.ndarray] = {}  # tensor -> rows [n, end) the robot computes
+        sends = np.array([g.halo for g in genomes]) > 0
         at_cut = set(lower.tolist()) | set(upper.tolist())
         for v in range(len(rules) - 1, -1, -1):
             if v + 1 in at_cut:
@@ -84,6 +89,7 @@ class Staircase:
             s, r = self._wanted(v, server, robot, len(genomes))
             s = np.maximum(s, r)  # rows that nobody needs are the server's
             inside = v < lower
+            s = np.where(inside & sends, r, s)
             stop[v] = np.where(inside, s, np.where(v < leave, n, 0))
             start[v] = np.where(inside, r, stop[v])
             for t, rows in rules[v].maps if n else ():

@@ -6,17 +6,19 @@ import os
 from dataclasses import asdict, dataclass, replace
 from typing import Callable, List, Optional, Sequence, Tuple
 
+from intra_dp_ros.loss.energy import PowerModel
 from intra_dp_ros.loss.link_model import LinkModel
+from intra_dp_ros.loss.objective import Objective
 from intra_dp_ros.loss.profile import Profile
-from intra_dp_ros.loss.search import search
+from intra_dp_ros.loss.search import search, search_ladder
 from intra_dp_ros.loss.strategies import strategy as strategy_of
 from intra_dp_ros.loss.timeline import Timeline
 from intra_dp_ros.lop.plan import Plan, local_plan, validate
 from intra_dp_ros.lop.tiling import Tiling
 
-VERSION = 3  # of what is on disk, and of the search that made it
+VERSION = 4  # of what is on disk, and of the search that made it
 #: Bandwidths that plans are made for [byte/s].
-LADDER = (0.0, 0.5e6, 1e6, 2e6, 3.5e6, 5.5e6, 8e6, 11e6, 15e6, 21e6, 30e6)
+LADDER = (0.0, *(0.25e6 * 120 ** (k / 29) for k in range(30)))  # 0, then 0.25 to 30 MB/s, each 18 % above the last
 #: The bandwidth must leave a rung's interval by this share before another rung is taken.
 HYSTERESIS = 0.15
 _ALIKE = 0.05  # frame times that differ by less make the same plans
@@ -68,7 +70,8 @@ class PlanTable:
         return found
 
 
-def build(tiling: Tiling, timeline: Timeline, link: LinkModel, strategy: str, codec: str = "raw", first_epoch: int = 1,
+def build(tiling: Tiling, timeline: Timeline, link: LinkModel, strategy: str, codec: str = "raw",
+          objective: Objective = Objective(), power: PowerModel = PowerModel(), first_epoch: int = 1,
           progress: Callable[[int, int], None] = lambda done, total: None,
           should_stop: Callable[[], bool] = lambda: False) -> PlanTable:
     """The table of a strategy.
@@ -76,26 +79,23 @@ def build(tiling: Tiling, timeline: Timeline, link: LinkModel, strategy: str, co
     Args:
         link: a template; its bandwidths are replaced by the ladder's, down in proportion to up.
         codec: of the graph's inputs.
+        objective, power: of LOSS; the baselines have their own.
         first_epoch: plans are numbered from here on; equal plans share a number, the local plan has number 0.
+        progress: called with (steps done, steps in all).
 
     Raises:
         ValueError: no such strategy.
     """
     make, down = strategy_of(strategy), _down_over_up(link)
     links = [replace(link, up=b, down=b * down) for b in LADDER]
-    plans: List[Plan] = []
-    for index, at in enumerate(links):
-        if at.up <= 0:
-            plans.append(local_plan(tiling))
-        elif make is search:
-            plans.append(search(tiling, timeline, at, codec, more_seeds=plans[-1:], should_stop=should_stop))
-        else:
-            plans.append(make(tiling, timeline, at, codec))
-        progress(index + 1, len(links))
-    if make is search:  # what was found for a neighbour may serve here too
-        for index in range(len(links) - 2, 0, -1):
-            plans[index] = min((plans[index], plans[index + 1]),
-                               key=lambda p: timeline.predict(p, links[index]).latency_s)
+    if make is search:
+        plans = search_ladder(tiling, timeline, links, codec, objective, power, should_stop=should_stop,
+                              progress=progress)
+    else:
+        plans = []
+        for index, at in enumerate(links):
+            plans.append(make(tiling, timeline, at, codec) if at.up > 0 else local_plan(tiling))
+            progress(index + 1, len(links))
     return PlanTable(strategy, _numbered(plans, links, timeline, strategy, first_epoch))
 
 
@@ -110,8 +110,9 @@ def _numbered(plans: List[Plan], links: List[LinkModel], timeline: Timeline, str
     return tuple(rungs)
 
 
-def key(tiling: Tiling, robot: Profile, server: Profile, link: LinkModel, strategy: str, codec: str = "raw") -> str:
-    """Name of a table on disk: plans hold for this graph, these devices, this kind of link and this strategy.
+def key(tiling: Tiling, robot: Profile, server: Profile, link: LinkModel, strategy: str, codec: str = "raw",
+        objective: Objective = Objective(), power: PowerModel = PowerModel()) -> str:
+    """Name of a table on disk: plans hold for this graph, these devices, this kind of link, strategy and objective.
 
     Of the operator times only the whole frame's counts, in steps of 5 %: every measuring gives slightly other ones, and
     on the same device and torch version (both are in the device's name) they keep their proportions.  Of the template's
@@ -120,7 +121,7 @@ def key(tiling: Tiling, robot: Profile, server: Profile, link: LinkModel, strate
     kind = dict(asdict(link), up=1.0, down=_down_over_up(link), codecs=sorted(link.codecs.items()))
     rows = [rule.rows for rule in tiling.rules]
     text = json.dumps([VERSION, tiling.graph.hash, _pace(robot, rows), _pace(server, rows), kind, strategy, codec,
-                       LADDER], sort_keys=True)
+                       LADDER, asdict(objective), asdict(power)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -3,12 +3,13 @@
 Kang et al., "Neurosurgeon: Collaborative Intelligence Between the Cloud and Mobile Edge", ASPLOS 2017.  Published for
 chains; on a graph the cut lies anywhere in the execution order and every tensor that crosses it travels.
 """
-from typing import List, Tuple
+from typing import List, Sequence, Tuple
 
 import numpy as np
 
 from intra_dp_ros.loss.link_model import LinkModel
 from intra_dp_ros.loss.population import Population
+from intra_dp_ros.loss.queues import outcomes
 from intra_dp_ros.loss.timeline import Timeline
 from intra_dp_ros.lop.plan import Plan, complete, input_codec
 from intra_dp_ros.lop.tiling import Tiling
@@ -21,12 +22,17 @@ def plan(tiling: Tiling, timeline: Timeline, link: LinkModel, codec: str = "raw"
 
     Ties go to the cut that leaves more to the robot.
     """
-    latencies = cut_latencies(tiling, timeline, link, codec)
-    return cut_plan(tiling, len(latencies) - 1 - int(np.argmin(latencies[::-1])), codec)
+    return plans(tiling, timeline, [link], codec)[0]
 
 
-def cut_latencies(tiling: Tiling, timeline: Timeline, link: LinkModel, codec: str = "raw") -> np.ndarray:
-    """Predicted latency [s] of every cut, from 0 (offload) to the number of operators (local)."""
+def plans(tiling: Tiling, timeline: Timeline, links: Sequence[LinkModel], codec: str = "raw") -> List[Plan]:
+    """`plan` for links that differ in their bandwidths only."""
+    latencies = cut_latencies(tiling, timeline, links, codec)[::-1]
+    return [cut_plan(tiling, len(latencies) - 1 - cut, codec) for cut in np.argmin(latencies, axis=0).tolist()]
+
+
+def cut_latencies(tiling: Tiling, timeline: Timeline, links: Sequence[LinkModel], codec: str = "raw") -> np.ndarray:
+    """Predicted latency [s] of every cut, from 0 (offload) to the number of operators (local), on every link."""
     rows = np.array([rule.rows for rule in tiling.rules])
     cuts = np.arange(len(rows) + 1)
     split = np.where(np.arange(len(rows)) < cuts[:, None], 0, rows)
@@ -34,7 +40,7 @@ def cut_latencies(tiling: Tiling, timeline: Timeline, link: LinkModel, codec: st
     for i in range(0, len(cuts), _AT_ONCE):
         part = split[i:i + _AT_ONCE]
         once = np.ones(len(part), np.int64)
-        found.append(people.latencies(part, part, once, once, link))
+        found.append(outcomes(people.work(part, part, once, once, Plan.grain * once)[0], links).latency_s)
     return np.concatenate(found)
 
 

@@ -1,5 +1,6 @@
 """Many candidates at once against the simulation of one, on random graphs, plans, links and codecs."""
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intra_dp_ros.graph.record import record
+from intra_dp_ros.loss.energy import PowerModel
 from intra_dp_ros.loss.link_model import FULL, HALF, LinkModel
 from intra_dp_ros.loss.population import Population
 from intra_dp_ros.loss.profile import Profile
-from intra_dp_ros.loss.staircase import RAW_CHUNKS, ROBOT_CHUNKS, Genome, Staircase
+from intra_dp_ros.loss.queues import outcomes
+from intra_dp_ros.loss.staircase import GRAINS, RAW_CHUNKS, ROBOT_CHUNKS, Genome, Staircase
 from intra_dp_ros.loss.timeline import Timeline
 from intra_dp_ros.lop.plan import complete
 from intra_dp_ros.lop.tiling import Tiling
@@ -63,13 +66,22 @@ def case(seed):
     return draw, tiling, Timeline(tiling, robot, server), link, draw.choice(["raw", "png"])
 
 
-def check(tiling, timeline, link, codec, stops, starts, raw, robot):
-    found = Population(timeline, codec).latencies(*map(np.array, (stops, starts, raw, robot)), link)
+def check(tiling, timeline, link, codec, stops, starts, raw, robot, grain=None):
+    """Every candidate that is inside the class, on three links at once."""
+    grain = grain or [4] * len(stops)
+    work, is_outside = Population(timeline, codec).work(*map(np.array, (stops, starts, raw, robot, grain)))
+    links = [link, replace(link, up=link.up / 7), replace(link, down=link.down * 5)]
+    found = outcomes(work, links)
     inputs = tiling.graph.inputs
-    for i, latency in enumerate(found):
+    for i in np.flatnonzero(~is_outside):
         plan = complete(tiling, "x", stops[i], starts[i], lambda t, _: codec if t in inputs else "raw", raw[i],
-                        robot[i])
-        assert latency == pytest.approx(timeline.predict(plan, link).latency_s, abs=1e-9, rel=0)
+                        robot[i], grain[i])
+        for k, at in enumerate(links):
+            expected = timeline.predict(plan, at)
+            assert found.latency_s[i, k] == pytest.approx(expected.latency_s, abs=1e-9, rel=0)
+            power = PowerModel()  # radio time is exact up to what falls into the robot's last computing
+            slack = (power.transmit - power.standby) * expected.latency_s
+            assert abs(found.energy_j[i, k] - expected.energy_j) <= slack + 1e-9
 
 
 @settings(max_examples=60, deadline=None)
@@ -82,7 +94,7 @@ def test_any_boundaries(seed):
         stops.append([draw.choice([0, r.rows]) if coarse else draw.randint(0, r.rows) for r in tiling.rules])
         starts.append([draw.randint(0, s) for s in stops[-1]])
     check(tiling, timeline, link, codec, stops, starts, [draw.randint(1, 6) for _ in stops],
-          [draw.randint(1, 5) for _ in stops])
+          [draw.randint(1, 5) for _ in stops], [draw.randint(1, 5) for _ in stops])
 
 
 @settings(max_examples=60, deadline=None)
@@ -95,10 +107,11 @@ def test_staircases(seed):
     for _ in range(PEOPLE):
         cuts = sorted(draw.randrange(len(space.cuts)) for _ in range(3))
         genomes.append(Genome(cuts[0], draw.random(), cuts[1], draw.random(), cuts[2],
-                              draw.randrange(len(RAW_CHUNKS)), draw.randrange(len(ROBOT_CHUNKS))))
+                              draw.randrange(len(RAW_CHUNKS)), draw.randrange(len(ROBOT_CHUNKS)),
+                              draw.randrange(len(GRAINS)), draw.randrange(2)))
     stop, start = space.boundaries(genomes)
     check(tiling, timeline, link, codec, stop.tolist(), start.tolist(), [RAW_CHUNKS[g.raw_chunks] for g in genomes],
-          [ROBOT_CHUNKS[g.robot_chunks] for g in genomes])
+          [ROBOT_CHUNKS[g.robot_chunks] for g in genomes], [GRAINS[g.grain] for g in genomes])
     alone = [space.boundaries([g]) for g in genomes]
     assert (np.concatenate([s for s, _ in alone]) == stop).all()
     assert (np.concatenate([r for _, r in alone]) == start).all()
@@ -108,7 +121,8 @@ def test_a_link_that_carries_nothing():
     _, tiling, timeline, _, _ = case(1)
     rows = np.array([[r.rows for r in tiling.rules], [0] * len(tiling.rules)])
     one = np.ones(2, int)
-    offload, local = Population(timeline).latencies(rows, rows, one, one, LinkModel(0.0, 0.0))
+    work, _ = Population(timeline).work(rows, rows, one, one, one)
+    (offload,), (local,) = outcomes(work, [LinkModel(0.0, 0.0)]).latency_s
     assert offload == float("inf") and np.isfinite(local)
 
 

@@ -60,13 +60,14 @@ def test_lookup(table):
 
 
 def test_hysteresis(table):
-    index = LADDER.index(5.5e6)
+    index = len(LADDER) // 2
+    low, high = LADDER[index], LADDER[index + 1]
     inside = 1.0 - HYSTERESIS + 0.01
-    assert table.lookup(5.5e6 * inside, index) == index
-    assert table.lookup(5.5e6 * inside) == index - 1
-    assert table.lookup(5.5e6 * (1.0 - HYSTERESIS - 0.01), index) == index - 1
-    assert table.lookup(LADDER[index + 1] * (1.0 + HYSTERESIS - 0.01), index) == index
-    assert table.lookup(LADDER[index + 1] * (1.0 + HYSTERESIS + 0.01), index) == index + 1
+    assert table.lookup(low * inside, index) == index != table.lookup(low * inside)
+    below = low * (1.0 - HYSTERESIS - 0.01)
+    assert table.lookup(below, index) == table.lookup(below) < index
+    assert table.lookup(high * (1.0 + HYSTERESIS - 0.01), index) == index
+    assert table.lookup(high * (1.0 + HYSTERESIS + 0.01), index) == index + 1
     assert table.lookup(30e6, 1) == len(table.rungs) - 1
 
 
@@ -107,4 +108,4 @@ def test_unknown_strategy(tiling, profiles):
 def test_searching_stops_when_asked(tiling, profiles):
     asked = []
     build(tiling, Timeline(tiling, *profiles), LINK, "intra_dp", should_stop=lambda: asked.append(1) or True)
-    assert len(LADDER) - 1 <= len(asked) <= 5 * (len(LADDER) - 1)  # a rung: no generation, nothing polished
+    assert 1 <= len(asked) <= 2  # no generation, nothing polished

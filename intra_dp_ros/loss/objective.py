@@ -1,0 +1,42 @@
+"""What a plan is to be good at."""
+from dataclasses import dataclass
+
+import numpy as np
+
+LATENCY, ENERGY, WEIGHTED, DEADLINE = "latency", "energy", "weighted", "deadline"
+KINDS = (LATENCY, ENERGY, WEIGHTED, DEADLINE)
+_LATE = 1e6  # [J] more than any frame takes: plans that miss the deadline come last, the least late first
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Minimise latency [s]; or energy [J]; or ``latency + weight * energy``; or energy under a deadline.
+
+    Raises:
+        ValueError: another kind, a negative weight, a deadline that is not positive.
+    """
+
+    kind: str = LATENCY
+    weight: float = 0.0  # of WEIGHTED: what a joule is worth [s/J]
+    deadline_s: float = 1.0  # of DEADLINE: what the latency must not exceed [s]
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError("no objective {!r}; there are: {}".format(self.kind, ", ".join(KINDS)))
+        if not self.weight >= 0 or not self.deadline_s > 0:
+            raise ValueError("objective: the weight must be >= 0 and the deadline > 0, not {} and {}".format(
+                self.weight, self.deadline_s))
+
+    def cost(self, latency_s, energy_j):
+        """What is minimised; numbers or arrays of one shape, infinite where the latency is."""
+        latency, energy = np.asarray(latency_s, float), np.asarray(energy_j, float)
+        if self.kind == LATENCY:
+            return latency
+        with np.errstate(invalid="ignore"):
+            if self.kind == ENERGY:
+                found = energy
+            elif self.kind == WEIGHTED:
+                found = latency + self.weight * energy
+            else:
+                found = np.where(latency <= self.deadline_s, energy, _LATE + latency)
+        return np.where(np.isfinite(latency), found, np.inf)

@@ -1,0 +1,119 @@
+"""The candidates that a search has tried so far, each on every bandwidth at once."""
+from dataclasses import replace
+from typing import Dict, List, Sequence
+
+import numpy as np
+
+from intra_dp_ros.loss.energy import PowerModel
+from intra_dp_ros.loss.link_model import LinkModel
+from intra_dp_ros.loss.objective import Objective
+from intra_dp_ros.loss.population import Population
+from intra_dp_ros.loss.queues import outcomes
+from intra_dp_ros.loss.staircase import GRAINS, RAW_CHUNKS, ROBOT_CHUNKS, Genome, Staircase
+from intra_dp_ros.loss.timeline import Timeline
+
+GENES = 9
+SHARES = 32  # row shares are multiples of 1/SHARES: finer ones differ by less than the profiles' noise
+_BATCH = 192  # candidates walked through the graph together: larger ones leave the processor's caches
+_PLACES, _HEIGHTS = 6, (0.1, 0.3, 0.5, 0.65, 0.8, 0.95)  # of the bands that the search begins with
+
+
+class Pool:
+    """Genomes with their costs.
+
+    Args:
+        timeline: of the graph and its two devices.
+        links: alike but for their bandwidths, all of which carry something.
+        codec: of the graph's inputs.
+
+    Attributes:
+        genomes: in the order in which they were tried.
+        costs: (genomes, links).
+    """
+
+    def __init__(self, timeline: Timeline, links: Sequence[LinkModel], codec: str, objective: Objective,
+                 power: PowerModel) -> None:
+        self.staircase = Staircase(timeline.tiling, codec)
+        self.genomes: List[Genome] = []
+        self.costs = np.zeros((0, len(links)))
+        self._people = Population(timeline, codec)
+        self._links, self._objective, self._power = list(links), objective, power
+        self._index: Dict[Genome, int] = {}
+
+    def try_all(self, genomes: Sequence[Genome]) -> None:
+        """Find the costs of those that were not tried before."""
+        new = [g for g in dict.fromkeys(genomes) if g not in self._index]
+        new.sort(key=lambda g: (RAW_CHUNKS[g.raw_chunks], ROBOT_CHUNKS[g.robot_chunks]))  # alike ones waste no columns
+        for begin in range(0, len(new), _BATCH):
+            batch = new[begin:begin + _BATCH]
+            stop, start = self.staircase.boundaries(batch)
+            work, is_outside = self._people.work(
+                stop, start, np.array([RAW_CHUNKS[g.raw_chunks] for g in batch]),
+                np.array([ROBOT_CHUNKS[g.robot_chunks] for g in batch]), np.array([GRAINS[g.grain] for g in batch]))
+            found = outcomes(work, self._links, self._power)
+            costs = np.array(self._objective.cost(found.latency_s, found.energy_j))
+            costs[is_outside] = np.inf  # rare, and none of them is worth a simulation of its own
+            self._index.update((g, len(self.genomes) + i) for i, g in enumerate(batch))
+            self.genomes += batch
+            self.costs = np.concatenate([self.costs, costs])
+
+    def best(self, link: int, count: int) -> List[int]:
+        """Indices of the best for a link, without those that have a better one's cuts or its cost."""
+        seen, found = set(), []
+        for k in np.argsort(self.costs[:, link], kind="mergesort")[:50 * count].tolist():
+            g = self.genomes[k]
+            what = {(g.upper_cut, g.lower_cut, g.exit), float(self.costs[k, link])}
+            if not what & seen:
+                found.append(k)
+                if len(found) == count:
+                    break
+            seen |= what
+        return found
+
+    def genome(self, vector: np.ndarray) -> Genome:
+        """The genome next to a vector of [0, 1) per gene: cuts in order, shares on their grid."""
+        count = len(self.staircase.cuts)
+        cuts = sorted(min(count - 1, int(x * count)) for x in vector[:3])
+        upper, lower = (round(float(x) * SHARES) / SHARES for x in vector[3:5])
+        return Genome(cuts[0], upper, cuts[1], lower, cuts[2], int(vector[5] * len(RAW_CHUNKS)),
+                      int(vector[6] * len(ROBOT_CHUNKS)), int(vector[7] * len(GRAINS)), int(vector[8] * 2))
+
+    def vector(self, genome: Genome) -> np.ndarray:
+        """The middle of the vectors that `genome` makes this genome of."""
+        g, count = genome, len(self.staircase.cuts)
+        return np.array([(g.upper_cut + 0.5) / count, (g.lower_cut + 0.5) / count, (g.exit + 0.5) / count,
+                         g.upper_rows, g.lower_rows, (g.raw_chunks + 0.5) / len(RAW_CHUNKS),
+                         (g.robot_chunks + 0.5) / len(ROBOT_CHUNKS), (g.grain + 0.5) / len(GRAINS),
+                         (g.halo + 0.5) / 2])
+
+    def neighbours(self, genome: Genome) -> List[Genome]:
+        """Genomes with one gene changed a little."""
+        last = len(self.staircase.cuts) - 1
+        shares = (-4 / SHARES, -1 / SHARES, 1 / SHARES, 4 / SHARES)
+        steps = {"upper_cut": (-1, 1), "lower_cut": (-1, 1), "exit": (-1, 1), "raw_chunks": (-1, 1),
+                 "robot_chunks": (-1, 1), "grain": (-1, 1), "halo": (-1, 1), "upper_rows": shares, "lower_rows": shares}
+        most = {"raw_chunks": len(RAW_CHUNKS) - 1, "robot_chunks": len(ROBOT_CHUNKS) - 1, "grain": len(GRAINS) - 1,
+                "halo": 1, "upper_rows": 1.0, "lower_rows": 1.0}
+        found = [replace(genome, **{name: getattr(genome, name) + step}) for name, some in steps.items()
+                 for step in some if 0 <= getattr(genome, name) + step <= most.get(name, last)]
+        return [g for g in found if g.upper_cut <= g.lower_cut <= g.exit]
+
+    def seeds(self) -> List[Genome]:
+        """Offload and streamed offload, every layer cut, and bands of several heights between the narrow cuts."""
+        last = len(self.staircase.cuts) - 1
+        found = [Genome(0, 1.0, 0, 1.0, last, chunks, 0, grain)
+                 for chunks in range(len(RAW_CHUNKS)) for grain in range(len(GRAINS))]
+        for cut in range(1, last + 1):  # the server goes on from the cut, or the robot does
+            found.append(Genome(0, 0.0, cut, 0.0, last, 0, 2))
+            found.append(Genome(0, 1.0, 0, 1.0, cut, 3, 0))
+        some = [0, *self._narrow_cuts(), last]
+        for lower in some[1:]:
+            found += [Genome(upper, share, lower, share, last, 2, 1, 0, halo)
+                      for upper in some if upper < lower for share in _HEIGHTS for halo in (0, 1)]
+        return found
+
+    def _narrow_cuts(self) -> List[int]:
+        """Of the cuts with the least to send the first of every size, in order."""
+        sizes = self.staircase.cut_bytes
+        first = {sizes[k]: k for k in range(len(sizes) - 2, 0, -1)}
+        return sorted(first[size] for size in sorted(first)[:_PLACES])
