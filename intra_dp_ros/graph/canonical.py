@@ -128,6 +128,8 @@ def canonical(func: Any, op: str, args: Args, out: Any) -> Tuple[str, Optional[A
         return _slice(base, args, source, out)
     if base == "pad":
         return _pad(args)
+    if base in ("convolution", "_convolution"):
+        return _convolution(args)
     return op, args
 
 
@@ -140,6 +142,16 @@ def _slice(base: str, args: Args, source: torch.Tensor, out: torch.Tensor) -> Tu
     step = args.get("step", 1) if base == "slice" else 1
     return "slice.Tensor", {"self": source, "dim": dim, "start": start,
                             "end": min(start + out.shape[dim] * step, size), "step": step}
+
+
+def _convolution(args: Args) -> Tuple[str, Args]:
+    """The named convolution of a general one, as traced models have it."""
+    dims = args["input"].dim() - 2
+    kept = {k: args.get(k) for k in ("input", "weight", "bias", "stride", "padding", "dilation", "groups")}
+    if args["transposed"]:
+        return "conv_transpose{}d{}".format(dims, "" if dims == 1 else ".input"), {
+            **kept, "output_padding": args["output_padding"]}
+    return "conv{}d".format(dims), kept
 
 
 def _pad(args: Args) -> Tuple[str, Args]:

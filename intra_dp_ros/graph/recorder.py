@@ -103,13 +103,6 @@ class Recorder(TorchDispatchMode):
             self._end_before(self._failure(name, DATA_DEPENDENT))
         raise Ended
 
-    def on_alias(self, source: torch.Tensor, made: torch.Tensor) -> None:
-        """The model made another tensor object of the same values, without an operator."""
-        if id(source) in self._views and id(made) not in self._views:
-            view = self._views[id(source)]
-            self.register(made, view.group, view.chain, view.value)
-            self._views[id(made)].version = view.version
-
     def end_at_result(self, reason: str) -> None:
         """All calls are written down, but only the model's own code can make its result."""
         self._end_before(CannotFollow("", "", reason))
@@ -353,8 +346,11 @@ class Recorder(TorchDispatchMode):
 
     def _refuse_external(self, op: str, tensor: torch.Tensor) -> None:
         if self._view(tensor).group.is_external:
+            name = self.builder.name_of(tensor)
+            if name.endswith("num_batches_tracked"):  # a batch norm's, before it normalises
+                raise RecordingError(str(self._failure(op, TRAINING)))
             raise self._failure(op, "the model changes {}, which it keeps between calls (in training mode? call "
-                                "model.eval())".format(self.builder.name_of(tensor) or "a tensor"))
+                                "model.eval())".format(name or "a tensor"))
 
     def _failure(self, op: str, text: str) -> CannotFollow:
         return CannotFollow(op, self._line() or "the model's result", text)

@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from intra_dp_ros.graph.canonical import bind, op_name, reads, written
@@ -19,6 +20,8 @@ from intra_dp_ros.graph.views import storage_of
 
 #: How a recorded call is answered without computing.
 VIEW, WRITE, FRESH = "view", "write", "fresh"  # by doing it; by the tensor written to; by new memory
+
+_DATA = torch.Tensor.data.__get__
 
 
 class ReplayError(GraphError):
@@ -91,7 +94,7 @@ def replay(tail: Tail, model: Callable, call: Tuple[Sequence[Any], Mapping[str, 
         args, kwargs = map_tensors((tuple(call[0]), dict(call[1])), lambda t: t.clone())
         replayer = Replayer(tail, leaves((args, kwargs)), outputs)
         try:
-            with replayer:
+            with DataIsDetached(), replayer:
                 result = model(*args, **kwargs)
         except (Exception, Ended):
             if not replayer.problem:
@@ -102,6 +105,15 @@ def replay(tail: Tail, model: Callable, call: Tuple[Sequence[Any], Mapping[str, 
             raise ReplayError("the model made {} of the {} recorded calls".format(
                 replayer.answered, len(tail.calls)))
         return result
+
+
+class DataIsDetached(TorchFunctionMode):
+    """``tensor.data``, which torch refuses for inference tensors, is ``tensor.detach()``: the same memory."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func == _DATA:
+            return args[0].detach()
+        return func(*args, **(kwargs or {}))
 
 
 class Replayer(TorchDispatchMode):
