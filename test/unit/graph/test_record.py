@@ -4,6 +4,7 @@ import re
 import pytest
 import torch
 import torch.nn.functional as F
+import vision
 from torch import nn
 
 from intra_dp_ros.graph.execute import WholeModel
@@ -47,7 +48,7 @@ def image():
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "vgg11_bn", "squeezenet1_1", "densenet121",
                                   "convnext_tiny", "shufflenet_v2_x1_0", "swin_t"])
 def test_torchvision_networks(name):
-    models = pytest.importorskip("torchvision.models")
+    models = vision.models()
     torch.manual_seed(0)
     model = getattr(models, name)(weights=None)
     for part in model.modules():  # statistics of a fresh batch norm are 0 and 1: folding would not show

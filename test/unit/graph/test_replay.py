@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import vision
 from torch import nn
 
 from intra_dp_ros.graph.execute import WholeModel
@@ -382,7 +383,7 @@ def test_nothing_to_return():
     ("fasterrcnn_mobilenet_v3_large_320_fpn", {"min_size": 96, "max_size": 128}, (96, 128)),
     ("keypointrcnn_resnet50_fpn", {"min_size": 64, "max_size": 96}, (64, 80))])
 def test_torchvision_detectors(name, options, sizes):
-    detection = pytest.importorskip("torchvision.models.detection")
+    detection = vision.models().detection
     torch.manual_seed(0)
     model = getattr(detection, name)(weights=None, weights_backbone=None, **options).eval()
     recording = check(model, [image(3, (3, *sizes))], others=([image(4, (3, *sizes))],), tolerance=1e-4)
