@@ -90,6 +90,28 @@ class TestControl(unittest.TestCase):
                 ServiceConnection("/silent", PutBlob, silent.getsockname(), 1.0, 0.3)
             self.assertLess(time.monotonic() - began, 10.0)
 
+    def test_a_link_that_dies_while_a_request_is_sent(self):
+        with socket.socket() as listening:
+            listening.bind(("127.0.0.1", 0))
+            listening.listen(1)
+
+            def answer_once():
+                peer, _ = listening.accept()
+                peer.sendall(b"\x08\0\0\0\x04\0\0\0a=bc")  # a header, then nothing more is read
+                over.wait(30.0)
+                peer.close()
+            over = threading.Event()
+            thread = threading.Thread(target=answer_once, daemon=True)
+            thread.start()
+            try:
+                connection = ServiceConnection("/dead", PutBlob, listening.getsockname(), 1.0, 0.3)
+                request = conversions.blob_request_to_srv(BlobRequest("robot", "cd" * 32, 0, 1 << 25, bytes(1 << 25)))
+                with self.assertRaisesRegex(ServiceError, "nothing arrives"):
+                    connection.call(request, 30.0)
+            finally:
+                over.set()
+                thread.join(10.0)
+
 
 if __name__ == "__main__":
     rospy.init_node("control_under_test")
