@@ -5,9 +5,9 @@ This is the analysis that local operator parallelism rests on (paper section 4.1
 from collections import Counter
 from typing import Dict, List, Optional, Tuple
 
-from intra_dp_ros.graph.graph import Graph
+from intra_dp_ros.graph.graph import Graph, Ref
 from intra_dp_ros.lop.rules.rule import GLOBAL, Context, Rule
-from intra_dp_ros.lop.rules.table import RULES
+from intra_dp_ros.lop.rules.table import ANY_OPERAND, RULES
 
 
 class Tiling:
@@ -31,7 +31,7 @@ class Tiling:
         self.axis: Dict[int, Optional[int]] = dict(zip(graph.inputs, axes))
         self.rules: List[Rule] = []
         for node in graph.nodes:
-            rule = self._rule(Context(graph, node, self.axis))
+            rule = rule_of(Context(graph, node, self.axis))
             self.rules.append(rule)
             self.axis.update(zip(node.outputs, rule.axes))
         self.rows = {t: 1 if a is None else graph.tensors[t].shape[a] for t, a in self.axis.items()}
@@ -48,14 +48,16 @@ class Tiling:
         """Operators that are not cut, with how often they occur; reported, so that nobody has to guess."""
         return dict(Counter(n.op for n, r in zip(self.graph.nodes, self.rules) if r.kind == GLOBAL))
 
-    def _rule(self, ctx: Context) -> Rule:
-        function = RULES.get(ctx.node.name)
-        if function is None or all(self.axis[t] is None for t in ctx.node.inputs):
-            return ctx.everything()
-        principal = ctx.arg("self", ctx.arg("input"))
-        if function.__name__ != "pointwise" and principal is not None and not ctx.is_row_wise(principal):
-            return ctx.everything()
-        return function(ctx) or ctx.everything()
+
+def rule_of(ctx: Context) -> Rule:
+    """How a node is cut, given where the axis sits in its inputs."""
+    function = RULES.get(ctx.node.name)
+    if function is None or all(ctx.axis(Ref(t)) is None for t in ctx.node.inputs):
+        return ctx.everything()
+    leading = ctx.arg("self", ctx.arg("input"))
+    if function not in ANY_OPERAND and leading is not None and not ctx.is_row_wise(leading):
+        return ctx.everything()
+    return function(ctx) or ctx.everything()
 
 
 def default_axis(shape: Tuple[int, ...]) -> Optional[int]:

@@ -1,4 +1,6 @@
 """Operators on single rows whose arguments name sizes or hold all rows: both are cut to the tile here."""
+import math
+
 from intra_dp_ros.graph.graph import Const
 from intra_dp_ros.lop.kernels.kernel import Outputs, TileKernel, Tiles
 
@@ -15,8 +17,22 @@ def pointwise(kernel: TileKernel, tiles: Tiles, start: int, stop: int) -> Output
 
 
 def reshape(kernel: TileKernel, tiles: Tiles, start: int, stop: int) -> Outputs:
-    source = kernel.node.args["self"]
-    return (tiles[source.tensor].reshape(kernel.tiling.row_shape(kernel.node.outputs[0], start, stop)),)
+    """Elements keep their order: rows of another length are cut out of the tile's sequence of elements."""
+    source = kernel.node.args["self"].tensor
+    tile, shape = tiles[source], kernel.tiling.row_shape(kernel.node.outputs[0], start, stop)
+    need = kernel.rule.maps[0][1].need(start, stop)
+    before, behind = math.prod(shape[:kernel.axis]), math.prod(shape[kernel.axis + 1:])
+    first = start * behind - need.start * (tile.numel() // (before * need.size))
+    if first or tile.numel() != math.prod(shape):
+        tile = tile.reshape(before, -1).narrow(1, first, (stop - start) * behind)
+    return (tile.reshape(shape),)
+
+
+def expand(kernel: TileKernel, tiles: Tiles, start: int, stop: int) -> Outputs:
+    """``expand`` names the size of every dimension."""
+    size = list(kernel.node.args["size"])
+    size[kernel.axis] = stop - start
+    return kernel.call.with_args(tiles, size=size)
 
 
 def slicing(kernel: TileKernel, tiles: Tiles, start: int, stop: int) -> Outputs:

@@ -6,7 +6,7 @@ import torch
 from intra_dp_ros.graph.registry import Call
 from intra_dp_ros.lop.kernels import rowwise, spatial
 from intra_dp_ros.lop.kernels.kernel import Outputs, TileKernel, Tiles
-from intra_dp_ros.lop.rules.table import POINTWISE, RULES
+from intra_dp_ros.lop.rules.table import POINTWISE, RESHAPES, RULES
 from intra_dp_ros.lop.tiling import Tiling
 
 KERNELS: Dict[str, Callable[[TileKernel, Tiles, int, int], Outputs]] = {
@@ -16,7 +16,8 @@ KERNELS: Dict[str, Callable[[TileKernel, Tiles, int, int], Outputs]] = {
     **{name: spatial.upsample for name in RULES if name.startswith("upsample_")},
     "constant_pad_nd": spatial.constant_pad,
     **{"replication_pad{}d".format(n): spatial.replication_pad for n in (1, 2, 3)},
-    **{name: rowwise.reshape for name in ("reshape", "flatten", "squeeze", "unsqueeze")},
+    **{name: rowwise.reshape for name in RESHAPES},
+    "expand": rowwise.expand,
     "slice": rowwise.slicing,
 }
 

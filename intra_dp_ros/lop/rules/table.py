@@ -4,7 +4,7 @@ What is not in it is global: exact, but never cut.  A function returns None when
 """
 from typing import Callable, Dict, Optional
 
-from intra_dp_ros.lop.rules import rowwise, spatial
+from intra_dp_ros.lop.rules import contraction, rowwise, shape, spatial
 from intra_dp_ros.lop.rules.rule import Context, Rule
 
 POINTWISE = (
@@ -15,6 +15,8 @@ POINTWISE = (
     "logical_and logical_or logical_not logical_xor bitwise_and bitwise_or bitwise_xor bitwise_not "
     "bitwise_left_shift bitwise_right_shift where masked_fill nan_to_num to clone addcmul addcdiv"
 ).split()
+
+RESHAPES = ("reshape", "flatten", "unflatten", "squeeze", "unsqueeze")
 
 RULES: Dict[str, Callable[[Context], Optional[Rule]]] = {
     **{name: rowwise.pointwise for name in POINTWISE},
@@ -28,28 +30,38 @@ RULES: Dict[str, Callable[[Context], Optional[Rule]]] = {
     **{"replication_pad{}d".format(n): spatial.replication_pad for n in (1, 2, 3)},
     **{name: rowwise.along_dim for name in ("softmax", "log_softmax", "_softmax", "_log_softmax", "cumsum", "topk",
                                             "sort", "argsort", "glu")},
-    "linear": rowwise.linear,
+    "linear": contraction.linear,
+    **{name: contraction.matmul for name in ("matmul", "mm", "bmm")},
+    **{name: contraction.added_product for name in ("addmm", "baddbmm")},
+    "scaled_dot_product_attention": contraction.attention,
+    "einsum": contraction.einsum,
     "layer_norm": rowwise.layer_norm,
     "batch_norm": rowwise.batch_norm,
-    "matmul": rowwise.matmul,
-    "mm": rowwise.matmul,
-    "bmm": rowwise.matmul,
+    "prelu": rowwise.prelu,
     **{name: rowwise.reduction for name in ("mean", "sum", "prod", "amax", "amin", "max", "min", "argmax", "argmin",
-                                            "any", "all", "logsumexp")},
-    "index_select": rowwise.index_select,
-    "permute": rowwise.permute,
-    "transpose": rowwise.transpose,
-    "t": rowwise.transpose,
-    "reshape": rowwise.reshape,
-    "flatten": rowwise.reshape,
-    "squeeze": rowwise.reshape,
-    "unsqueeze": rowwise.reshape,
-    "slice": rowwise.slicing,
-    "select": rowwise.select,
-    "split": rowwise.split,
-    "split_with_sizes": rowwise.split,
-    "chunk": rowwise.split,
-    "unbind": rowwise.split,
-    "cat": rowwise.concatenate,
-    "stack": rowwise.stack,
+                                            "any", "all", "logsumexp", "var", "std", "norm", "linalg_vector_norm")},
+    "gather": rowwise.gather,
+    "take_along_dim": rowwise.gather,
+    "embedding": rowwise.embedding,
+    "one_hot": rowwise.one_hot,
+    "index_select": shape.index_select,
+    "index": shape.index,
+    "permute": shape.permute,
+    "transpose": shape.transpose,
+    "t": shape.transpose,
+    **{name: shape.reshape for name in RESHAPES},
+    "slice": shape.slicing,
+    "select": shape.select,
+    **{name: shape.split for name in ("split", "split_with_sizes", "chunk", "unbind")},
+    "cat": shape.concatenate,
+    "stack": shape.stack,
+    "expand": shape.expand,
+    "repeat": shape.expand,
+    "flip": shape.moved,
+    "roll": shape.moved,
+    "slice_scatter": shape.scatter,
+    "select_scatter": shape.scatter,
 }
+
+#: Rules that find out themselves which operand has rows; for the others it is the first one, or the call is global.
+ANY_OPERAND = frozenset({rowwise.pointwise, contraction.matmul, contraction.added_product, rowwise.embedding})
