@@ -37,7 +37,7 @@ MESSAGES = {
                   conversions.bandwidth_to_msg, conversions.bandwidth_from_msg),
     "open": (wire.OpenRequest("robot", "ab" * 32, "{}"), conversions.open_request_to_srv,
              conversions.open_request_from_srv),
-    "opened": (wire.OpenReply(True, "", 2 ** 64 - 1, False, ("a", "b"), "{}"), conversions.open_reply_to_srv,
+    "opened": (wire.OpenReply(True, "", 2 ** 64 - 1, False, ("a", "b"), (0, 9), "{}"), conversions.open_reply_to_srv,
                conversions.open_reply_from_srv),
     "blob": (wire.BlobRequest("robot", "ab" * 32, 5, 2 ** 40, b"\0\1"), conversions.blob_request_to_srv,
              conversions.blob_request_from_srv),
