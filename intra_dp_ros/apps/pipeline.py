@@ -8,7 +8,7 @@ import torch
 
 from intra_dp_ros.apps.models import LoadedModel
 from intra_dp_ros.apps.people import PersonDetection, decode, preprocess
-from intra_dp_ros.graph.record import Recording, record
+from intra_dp_ros.graph.record import Recording, RecordingError, record
 from intra_dp_ros.runtime.robot import Robot
 from intra_dp_ros.runtime.stats import Inference
 
@@ -75,6 +75,14 @@ def image_size(model: LoadedModel) -> Tuple[int, int]:
 
 
 def record_model(model: LoadedModel) -> Recording:
-    """The graph of an image model, recorded with a black image."""
+    """The graph of an image model, recorded with a black image.
+
+    Raises:
+        RecordingError: the model, or the end of it, cannot be recorded: a node has none of its code to go on with.
+    """
     height, width = image_size(model)
-    return record(model.module, (torch.zeros((1, height, width, 3), dtype=torch.uint8),))
+    recording = record(model.module, (torch.zeros((1, height, width, 3), dtype=torch.uint8),))
+    if recording.tail is not None:
+        raise RecordingError("model {!r} cannot run in a node, only from Python: {}".format(
+            model.name, recording.tail.sentence))
+    return recording

@@ -3,36 +3,55 @@ import collections
 import importlib
 import logging
 import os
-from typing import Any, Callable, Optional, Tuple
+import time
+from dataclasses import dataclass, replace
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 import torch
 
-from intra_dp_ros.graph.constants import dtype_name
-from intra_dp_ros.graph.record import RecordingError, record, unflatten
-from intra_dp_ros.graph.structure import leaves
+from intra_dp_ros.graph.graph import GraphError
+from intra_dp_ros.graph.record import Recording, RecordingError, ReplayError, record
+from intra_dp_ros.graph.structure import leaves, map_tensors, signature
 from intra_dp_ros.runtime.robot import Robot, RobotConfig
 from intra_dp_ros.runtime.stats import FrameStats
 from intra_dp_ros.wire.link import Control, Link
 
 _LOG = logging.getLogger(__name__)
 Connect = Callable[[str], Optional[Tuple[Link, Control]]]  # robot id -> the robot's ends; None: no way to a server
-_GRAPHS = 4  # input shapes kept ready; the least recently used goes first
+_READY = 4  # recordings kept ready, one for each kind of arguments; the least recently used goes first
+_MOST = 16  # recordings made: a model that is called differently every time would only ever be recorded
+#: Methods of a module after which its recordings are of another model.
+_CHANGES = frozenset({"train", "eval", "to", "cpu", "cuda", "half", "float", "double", "bfloat16", "type", "apply",
+                      "load_state_dict", "requires_grad_"})
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """What answers calls with one kind of arguments."""
+
+    robot: Robot
+    link: Optional[Link]
+    recording: Recording
 
 
 class IntraDP:
     """A model that is called as before, and runs split with a server when that is faster.
 
-    The first call with inputs of a shape records the model (paper, Algorithm 1) and measures its operators; later calls
-    with that shape replay the record.  A model that cannot be recorded runs as it is, and a warning says why.
+    The first call with arguments of a kind (shapes, types, plain values) records the model (paper, Algorithm 1) and
+    measures its operators; later calls replay the record.  Where a model begins to depend on values (``nonzero``,
+    loops, branches), the rest of it runs here, in the model's own code.  A model that cannot be recorded at all runs as
+    it is; a warning says why.  Attributes and methods are the model's.
 
     Args:
         model: in eval mode; neither changed nor copied.
         config: see `RobotConfig`; its robot_id must be unique among the robots of a server.
-        connect: how to reach the server; default: over ROS topics, where ROS is there.
+        connect: how to reach the server (`runtime.in_process` has one for a single process); default: over ROS topics,
+            where ROS is there.
         folder: cache of profiles and plans on disk.
 
     Attributes:
-        stats: of the last call, None when it was not replayed.
+        model: as given.
+        stats: of the last call's split part, None when the model ran as it is.
     """
 
     def __init__(self, model: Callable, config: RobotConfig = RobotConfig(), connect: Optional[Connect] = None,
@@ -42,54 +61,112 @@ class IntraDP:
         self._config = config
         self._connect = connect or _over_ros
         self._folder = folder
-        self._robots: "collections.OrderedDict[Any, Any]" = collections.OrderedDict()  # by shapes
+        self._ready: "collections.OrderedDict[Any, _Ready]" = collections.OrderedDict()  # by signature
+        self._plain: Dict[Any, str] = {}  # by signature, or by reason: why the model runs as it is
         self._made = 0
+        self._report = "not called yet"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """The model's result, nested as the model nests it, on the CPU."""
-        tensors = leaves((args, kwargs))
-        plain = tuple(repr(a) for a in (*args, *sorted(kwargs.items())) if not leaves(a))
-        key = (tuple((tuple(t.shape), dtype_name(t)) for t in tensors), tuple(sorted(kwargs)), plain)
-        if key not in self._robots:
-            self._add(key, args, kwargs)
-        self._robots.move_to_end(key)
-        robot, _, structure = self._robots[key]
-        if robot is None:
-            self.stats = None
-            with torch.inference_mode():
-                return self.model(*args, **kwargs)
-        done = robot.infer(tensors)
+        """The model's result, nested as the model nests it, split parts on the CPU.
+
+        Raises:
+            Exception: what the model raises.
+        """
+        self.stats = None
+        try:
+            key = signature((args, tuple(sorted(kwargs.items()))))
+        except GraphError as error:
+            return self._run_plain(str(error), str(error), args, kwargs)
+        if key in self._plain:
+            return self._run_plain(key, self._plain[key], args, kwargs)
+        if key not in self._ready:
+            try:
+                self._add(key, args, kwargs)
+            except GraphError as error:
+                return self._run_plain(key, str(error), args, kwargs)
+            except Exception as error:  # the model's own is raised again
+                return self._run_plain(key, "recording failed: {!r}".format(error), args, kwargs)
+        self._ready.move_to_end(key)
+        ready = self._ready[key]
+        done = ready.robot.infer(leaves((args, kwargs)))
+        began = time.monotonic()
+        try:
+            result = ready.recording.finish(self.model, args, kwargs, done.outputs)
+        except ReplayError as error:
+            return self._run_plain(key, "it is not what was recorded: {}".format(error), args, kwargs)
+        except Exception as error:  # the model's own is raised again
+            return self._run_plain(key, "its rest failed: {!r}".format(error), args, kwargs)
         self.stats = done.stats
-        return unflatten(structure, done.outputs)
+        self._report = _in_words(done.stats, ready.recording, time.monotonic() - began)
+        # the caller may write to its results, which torch refuses for tensors made in inference mode
+        return map_tensors(result, lambda t: t.clone() if t.is_inference() else t)
+
+    def report(self) -> str:
+        """One line on the last call: what ran where, and how long it took."""
+        return self._report
 
     def close(self) -> None:
-        """Leave the server."""
-        while self._robots:
-            self._drop()
+        """Leave the server.  The next call records again."""
+        while self._ready:
+            self._drop(next(iter(self._ready)))
+        self._plain.clear()
 
-    def _add(self, key: Any, args: Any, kwargs: Any) -> None:
-        try:
-            recording = record(self.model, args, kwargs)
-        except RecordingError as error:
-            _LOG.warning("the model runs as it is, not split: %s", error)
-            self._robots[key] = (None, None, None)
-            return
-        while len(self._robots) >= _GRAPHS:
-            self._drop()
+    def __getattr__(self, name: str) -> Any:
+        if name == "model" or name.startswith("__"):  # not yet there (unpickling, copying)
+            raise AttributeError(name)
+        found = getattr(self.model, name)
+        if name not in _CHANGES or not isinstance(self.model, torch.nn.Module):
+            return found
+
+        def change(*args: Any, **kwargs: Any) -> Any:
+            self.close()
+            result = found(*args, **kwargs)
+            return self if result is self.model else result
+        return change
+
+    def _run_plain(self, key: Any, reason: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """The model as it is, now and, unless it fails itself, for all such calls to come."""
+        with torch.no_grad():
+            result = self.model(*args, **kwargs)
+        if key not in self._plain:
+            if reason not in self._plain.values():
+                _LOG.warning("the model runs as it is, not split: %s", reason)
+            self._plain[key] = reason
+        if key in self._ready:
+            self._drop(key)
+        self._report = "as it is, not split: " + reason
+        return result
+
+    def _add(self, key: Any, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> None:
+        if self._made >= _MOST:
+            raise RecordingError("it was called with more than {} kinds of arguments (shapes, types, plain values): "
+                                 "pass numbers that change as tensors".format(_MOST))
+        recording = record(self.model, args, kwargs)
+        while len(self._ready) >= _READY:
+            self._drop(next(iter(self._ready)))
         self._made += 1
         robot_id = self._config.robot_id + ("_{}".format(self._made) if self._made > 1 else "")
-        config = RobotConfig(**{**vars(self._config), "robot_id": robot_id})
-        robot, ends = Robot(recording, self._folder, config), self._connect(robot_id)
+        robot = Robot(recording, self._folder, replace(self._config, robot_id=robot_id))
+        ends = self._connect(robot_id)
         if ends is not None:
             robot.connect(*ends)
-        self._robots[key] = (robot, ends[0] if ends is not None else None, recording.graph.structure)
+        if recording.tail is not None:
+            _LOG.warning("%s", recording.tail.sentence)
+        self._ready[key] = _Ready(robot, None if ends is None else ends[0], recording)
 
-    def _drop(self) -> None:
-        robot, link, _ = self._robots.popitem(last=False)[1]
-        if robot is not None:
-            robot.close()
-        if link is not None:
-            link.close()
+    def _drop(self, key: Any) -> None:
+        ready = self._ready.pop(key)
+        ready.robot.close()
+        if ready.link is not None:
+            ready.link.close()
+
+
+def _in_words(done: FrameStats, recording: Recording, rest_s: float) -> str:
+    words = "{}{}: {}; {:.1f} ms (expected {:.1f}), {} byte up, {} byte down".format(
+        done.outcome, " ({})".format(done.reason) if done.reason else "", done.plan, done.inference_s * 1e3,
+        done.predicted_s * 1e3, done.bytes_up, done.bytes_down)
+    tail = recording.tail
+    return words if tail is None else "{}; then {:.1f} ms here: {}".format(words, rest_s * 1e3, tail.sentence)
 
 
 def _over_ros(robot_id: str) -> Optional[Tuple[Link, Control]]:
