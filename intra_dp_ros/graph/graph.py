@@ -9,9 +9,9 @@ import json
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Dict, Iterator, Mapping, Tuple
+from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 #: Bytes of one element, by dtype name.  The allow-list of dtypes: what is not here is neither recorded nor sent.
 ITEMSIZE = {
@@ -120,6 +120,8 @@ class Graph:
     outputs: Tuple[int, ...]  # tensors the caller gets, flat
     structure: Any  # how the outputs were nested: Ref(i) stands for outputs[i], inside tuples, lists and dicts
     constants: Mapping[str, ConstSpec] = field(default_factory=dict)
+    #: Dimension along which each input is cut into rows, None where it is not; empty: not decided.
+    input_axes: Tuple[Optional[int], ...] = ()
 
     def __post_init__(self) -> None:
         made = set(self.inputs)
@@ -136,6 +138,9 @@ class Graph:
             if made.intersection(node.outputs):
                 raise GraphError("node {} ({}) makes a tensor a second time".format(index, node.op))
             made.update(node.outputs)
+        if self.input_axes and (len(self.input_axes) != len(self.inputs) or not all(
+                a is None or 0 <= a < len(self.tensors[t].shape) for t, a in zip(self.inputs, self.input_axes))):
+            raise GraphError("input axes {} are no dimensions of the inputs".format(self.input_axes))
         lost = [t for t in self.outputs if t not in made]
         if lost:
             raise GraphError("outputs {} are made by no node".format(lost))
@@ -173,6 +178,7 @@ class Graph:
             "inputs": list(self.inputs),
             "outputs": list(self.outputs),
             "structure": _arg_to_json(self.structure),
+            "input_axes": list(self.input_axes),
             "constants": {k: [list(c.shape), c.dtype, c.sha256] for k, c in self.constants.items()},
         }, sort_keys=True, separators=(",", ":"))
 
@@ -197,6 +203,7 @@ class Graph:
                 structure=_arg_from_json(raw["structure"]),
                 constants={str(k): ConstSpec(_shape(s), _dtype(d), str(h))
                            for k, (s, d, h) in raw["constants"].items()},
+                input_axes=tuple(None if a is None else _shape((a,))[0] for a in raw["input_axes"]),
             )
         except GraphError:
             raise

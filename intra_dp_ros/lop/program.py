@@ -1,7 +1,7 @@
 """What one side has to do for a plan, prepared once and run for every frame.
 
-Chains of elementwise operators behind another operator are fused into one step: their intermediate rows belong to
-nobody else, so they are neither buffered nor copied, and where ATen can, the next operator overwrites them.
+Operators that need just the rows that another one has computed, and are the only ones to read them, are fused with it
+into one step: rows between them are neither buffered nor copied, and where ATen can, the next operator overwrites them.
 """
 from dataclasses import dataclass
 from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
@@ -101,7 +101,7 @@ class _Whole:
 class Step:
     """One operator, or a chain of them, and the rows of it that are computed here."""
 
-    nodes: Tuple[int, ...]  # in execution order; all but the first elementwise
+    nodes: Tuple[int, ...]  # in execution order; row i of each needs row i of the one before
     run: Tuple[Callable[[Tiles, int, int], Outputs], ...]  # one per node
     inputs: Tuple[Tuple[int, IntervalMap, int], ...]  # tensor that is buffered, its needed rows, place of the reader
     passed: Tuple[int, ...]  # tensors handed from each node to the next, never buffered
@@ -177,9 +177,9 @@ def _fused(kernels: Kernels, active: Sequence[int], first: Sequence[int], last: 
 
 def _link(kernels: Kernels, v: int, first: Sequence[int], last: Sequence[int], seen: frozenset,
           chains: Mapping[int, List[int]], here: frozenset) -> Optional[int]:
-    """The node whose chain an elementwise node continues, None when it begins one."""
+    """The node whose chain a node continues, None when it begins one."""
     graph, rules, kernel = kernels.tiling.graph, kernels.tiling.rules, kernels.run[v]
-    if graph.nodes[v].name not in POINTWISE or not isinstance(kernel, TileKernel):
+    if not isinstance(kernel, TileKernel):
         return None
     for t, rows in rules[v].maps:
         u = graph.producer.get(t)

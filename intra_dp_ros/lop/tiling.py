@@ -15,8 +15,8 @@ class Tiling:
 
     Args:
         graph: the recorded model.
-        input_axis: dimension of each graph input that is the split axis; default: the first one after the batch that
-            is not the channels of an image, which are the smaller end of its other dimensions (H for NCHW and NHWC).
+        axes: dimension of each graph input that is the split axis, None where it has no rows; default: see
+            `input_axes`.
 
     Attributes:
         axis: tensor -> dimension of the split axis, None where the tensor has no rows.
@@ -25,10 +25,9 @@ class Tiling:
         rules: node -> `Rule`.
     """
 
-    def __init__(self, graph: Graph, input_axis: Optional[Tuple[Optional[int], ...]] = None) -> None:
+    def __init__(self, graph: Graph, axes: Optional[Tuple[Optional[int], ...]] = None) -> None:
         self.graph = graph
-        axes = input_axis or tuple(default_axis(graph.tensors[t].shape) for t in graph.inputs)
-        self.axis: Dict[int, Optional[int]] = dict(zip(graph.inputs, axes))
+        self.axis: Dict[int, Optional[int]] = dict(zip(graph.inputs, input_axes(graph) if axes is None else axes))
         self.rules: List[Rule] = []
         for node in graph.nodes:
             rule = rule_of(Context(graph, node, self.axis))
@@ -58,6 +57,11 @@ def rule_of(ctx: Context) -> Rule:
     if function not in ANY_OPERAND and leading is not None and not ctx.is_row_wise(leading):
         return ctx.everything()
     return function(ctx) or ctx.everything()
+
+
+def input_axes(graph: Graph) -> Tuple[Optional[int], ...]:
+    """The axes the graph was prepared for, or the default ones."""
+    return graph.input_axes or tuple(default_axis(graph.tensors[t].shape) for t in graph.inputs)
 
 
 def default_axis(shape: Tuple[int, ...]) -> Optional[int]:

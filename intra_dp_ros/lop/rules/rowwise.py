@@ -3,7 +3,7 @@ from typing import Optional, Tuple
 
 from intra_dp_ros.graph.graph import Ref, iter_args
 from intra_dp_ros.lop import interval
-from intra_dp_ros.lop.rules.rule import Context, Rule, wrap
+from intra_dp_ros.lop.rules.rule import REDUCE, Context, Rule, wrap
 
 
 def pointwise(ctx: Context) -> Optional[Rule]:
@@ -42,14 +42,13 @@ def batch_norm(ctx: Context) -> Optional[Rule]:
 
 
 def reduction(ctx: Context) -> Optional[Rule]:
-    """mean, sum, amax, argmax, max ... over dimensions that are not the split axis."""
+    """mean, sum, amax, argmax, max ...: local over other dimensions, of partial results over the axis itself."""
     tensor, dims = ctx.arg("self"), ctx.arg("dim")
-    if dims is None or dims == ():
-        return None
-    ndim, axis = len(ctx.shape(tensor)), ctx.axis(tensor)
-    gone = {wrap(d, ndim) for d in (dims if isinstance(dims, tuple) else (dims,))}
+    shape, axis = ctx.shape(tensor), ctx.axis(tensor)
+    every = range(len(shape)) if dims is None or dims == () else dims if isinstance(dims, tuple) else (dims,)
+    gone = {wrap(d, len(shape)) for d in every}
     if axis in gone:
-        return None
+        return ctx.everything(REDUCE) if all(shape[d] == 1 for d in gone - {axis}) else None
     return ctx.same_rows(tensor, axis if ctx.arg("keepdim", False) else axis - sum(d < axis for d in gone))
 
 

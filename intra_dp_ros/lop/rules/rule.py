@@ -5,15 +5,16 @@ from typing import Any, Dict, Optional, Tuple
 from intra_dp_ros.graph.graph import Const, Graph, OpNode, Ref
 from intra_dp_ros.lop.interval import IntervalMap, identity, whole
 
-LOCAL = "local"
-GLOBAL = "global"
+LOCAL = "local"  # output rows need some input rows
+REDUCE = "reduce"  # combines one partial result a row: needs all of them, but they are small
+GLOBAL = "global"  # needs its whole input
 
 
 @dataclass(frozen=True)
 class Rule:
     """How one node is cut."""
 
-    kind: str  # LOCAL or GLOBAL
+    kind: str  # LOCAL, REDUCE or GLOBAL
     axes: Tuple[Optional[int], ...]  # where the split axis sits in each output; None: the output has no rows
     rows: int  # output rows, alike for all outputs; 1 when they have none
     maps: Tuple[Tuple[int, IntervalMap], ...]  # one entry per input tensor: which of its rows are needed
@@ -65,9 +66,9 @@ class Context:
         at = self.axis(tensor) if axis is None else axis
         return self.local(at, (tensor, identity(self.rows(tensor))))
 
-    def everything(self) -> Rule:
-        """The global rule: the whole input is needed for anything."""
-        return Rule(GLOBAL, (None,) * len(self.node.outputs), 1, tuple(
+    def everything(self, kind: str = GLOBAL) -> Rule:
+        """The rule of an operator that is not cut: the whole input is needed for anything."""
+        return Rule(kind, (None,) * len(self.node.outputs), 1, tuple(
             (t, whole(self.rows(Ref(t)), 1)) for t in self.node.inputs))
 
 
