@@ -47,6 +47,24 @@ class Tiling:
         """Operators that are not cut, with how often they occur; reported, so that nobody has to guess."""
         return dict(Counter(n.op for n, r in zip(self.graph.nodes, self.rules) if r.kind == GLOBAL))
 
+    def uncut_in_words(self, kinds: int = 4) -> str:
+        """What is not cut, for people: the kinds of operators that hold back most bytes, and where they stand."""
+        found: Dict[str, List[int]] = {}
+        for v, rule in enumerate(self.rules):
+            if rule.kind == GLOBAL:
+                found.setdefault(self.graph.nodes[v].op, []).append(v)
+        if not found:
+            return "all operators can be cut into rows"
+
+        def held_back(op: str) -> int:
+            return sum(self.graph.tensors[t].nbytes for v in found[op] for t in self.graph.nodes[v].inputs)
+        largest = sorted(found, key=held_back, reverse=True)
+        words = ["{} {}{}".format(len(found[op]), op, " ({})".format(self.graph.nodes[found[op][0]].source)
+                                  if self.graph.nodes[found[op][0]].source else "") for op in largest[:kinds]]
+        more = ["{} of other kinds".format(sum(len(found[op]) for op in largest[kinds:]))] if len(found) > kinds else []
+        return "{} of {} operators need their whole input: {}".format(
+            sum(map(len, found.values())), len(self.rules), ", ".join(words + more))
+
 
 def rule_of(ctx: Context) -> Rule:
     """How a node is cut, given where the axis sits in its inputs."""

@@ -17,6 +17,7 @@ import torch
 from intra_dp_ros.graph.constants import dtype_name
 from intra_dp_ros.graph.graph import GraphError
 from intra_dp_ros.graph.record import Recording
+from intra_dp_ros.lop.axis import prepare
 from intra_dp_ros.lop.plan import Plan, local_plan
 from intra_dp_ros.loss.energy import PowerModel
 from intra_dp_ros.loss.link_model import HALF, LinkModel
@@ -81,7 +82,9 @@ class Robot:
         folder = os.path.expanduser(folder)
         self.config = config
         self._codecs = codec_costs(config.input_codec)
+        recording = prepare(recording)
         self.engine = Engine(recording.graph, recording.weights, config.device)
+        _LOG.info("%s", self.engine.tiling.uncut_in_words())
         self.engine.measure(os.path.join(folder, "profiles"), progress)
         self.bandwidth = BandwidthEstimator(config.robot_id)
         self.connection: Optional[Connection] = None
