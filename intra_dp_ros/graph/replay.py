@@ -6,7 +6,8 @@ them the values that are still alive are put in, and everything else runs as eve
 branches are the model's own, and only its Python costs time again.
 """
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from functools import lru_cache
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
@@ -21,6 +22,7 @@ from intra_dp_ros.graph.views import storage_of
 #: How a recorded call is answered without computing.
 VIEW, WRITE, FRESH = "view", "write", "fresh"  # by doing it; by the tensor written to; by new memory
 
+_SIMPLE = frozenset({int, bool, str, type(None)})
 _DATA = torch.Tensor.data.__get__
 
 
@@ -139,25 +141,35 @@ class Replayer(TorchDispatchMode):
         kwargs = kwargs or {}
         if self.is_filled:
             return func(*args, **kwargs)
-        op, given = op_name(func), bind(func, args, kwargs)
-        if not any(_address(t) in self._memory for t in leaves(reads(op, given))):
+        op, read = _reads(func)
+        if not (self._depends(args[:read]) or kwargs and read > 1 and self._depends(kwargs.values())):
             return func(*args, **kwargs)
         recorded = self._tail.calls[self.answered]
-        if (recorded.op, recorded.plain) != (op, plain(args, kwargs)) or self.problem:
+        if recorded.op != op or recorded.plain != plain(args, kwargs) or self.problem:
             self.problem = self.problem or "call {} was {} {}, and is now {} {}".format(
                 self.answered, recorded.op, recorded.plain, op, plain(args, kwargs))
             raise Ended
         if recorded.how == VIEW:
             out = func(*args, **kwargs)
         elif recorded.how == WRITE:
+            given = bind(func, args, kwargs)
             out = given[written(func, given)[0]]
         else:
             out = _fresh(recorded.made)
         self._answer(out)
         return out
 
+    def _depends(self, values: Iterable[Any]) -> bool:
+        for value in values:
+            if isinstance(value, torch.Tensor):
+                if _address(value) in self._memory:
+                    return True
+            elif isinstance(value, (list, tuple)) and self._depends(value):
+                return True
+        return False
+
     def _answer(self, out: Any) -> None:
-        made = leaves(out)
+        made = [out] if isinstance(out, torch.Tensor) else leaves(out)
         for tensor in made:
             self._note(tensor)
         for position in self._wanted.get(self.answered, ()):
@@ -179,14 +191,25 @@ class Replayer(TorchDispatchMode):
             self._memory[address] = StorageWeakRef(storage_of(tensor))
 
 
+@lru_cache(maxsize=None)
+def _reads(func: Any) -> Tuple[str, int]:
+    """An operator's name, and of how many of its first arguments it reads the values."""
+    op = op_name(func)
+    found = reads(op, {"self": "", **{a.name: "" for a in func._schema.arguments}})
+    return op, 1 if found == "" else len(found)
+
+
 def plain(args: Any, kwargs: Mapping[str, Any]) -> Tuple[Any, ...]:
     """A call's arguments without its tensors, so that they can be compared."""
-    return (*map(_plain, args), *((k, _plain(v)) for k, v in sorted(kwargs.items())))
+    found = tuple([_plain(v) for v in args])
+    return (*found, *((k, _plain(v)) for k, v in sorted(kwargs.items()))) if kwargs else found
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return "tensor"
+    if type(value) in _SIMPLE:
+        return value
     if isinstance(value, (tuple, list)):
         return tuple(map(_plain, value))
     return "nan" if isinstance(value, float) and value != value else value

@@ -4,7 +4,8 @@ import copy
 import dataclasses
 import enum
 import numbers
-from typing import Any, Callable, Hashable, Iterator, List, Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping  # typing's are slow to ask
+from typing import Any, Callable, Hashable, Iterator, List, Sequence
 
 import torch
 
