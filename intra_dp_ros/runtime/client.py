@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 import torch
 
 from intra_dp_ros.graph.graph import GraphError
-from intra_dp_ros.graph.record import Recording, RecordingError, ReplayError, record
+from intra_dp_ros.graph.record import Recording, ReplayError, record
 from intra_dp_ros.graph.structure import leaves, map_tensors, signature
 from intra_dp_ros.runtime.robot import Robot, RobotConfig
 from intra_dp_ros.runtime.stats import FrameStats
@@ -20,6 +20,8 @@ _LOG = logging.getLogger(__name__)
 Connect = Callable[[str], Optional[Tuple[Link, Control]]]  # robot id -> the robot's ends; None: no way to a server
 _READY = 4  # recordings kept ready, one for each kind of arguments; the least recently used goes first
 _MOST = 16  # recordings made: a model that is called differently every time would only ever be recorded
+_TOO_MANY = ("it was called with more than {} kinds of arguments (shapes, types, plain values): pass numbers that "
+             "change as tensors").format(_MOST)
 #: Methods of a module after which its recordings are of another model.
 _CHANGES = frozenset({"train", "eval", "to", "cpu", "cuda", "half", "float", "double", "bfloat16", "type", "apply",
                       "load_state_dict", "requires_grad_"})
@@ -63,7 +65,8 @@ class IntraDP:
         self._folder = folder
         self._ready: "collections.OrderedDict[Any, _Ready]" = collections.OrderedDict()  # by signature
         self._plain: Dict[Any, str] = {}  # by signature, or by reason: why the model runs as it is
-        self._made = 0
+        self._tried = 0  # recordings, since `close`
+        self._made = 0  # robots
         self._report = "not called yet"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -80,6 +83,8 @@ class IntraDP:
         if key in self._plain:
             return self._run_plain(key, self._plain[key], args, kwargs)
         if key not in self._ready:
+            if self._tried >= _MOST:
+                return self._run_plain(_TOO_MANY, _TOO_MANY, args, kwargs)
             try:
                 self._add(key, args, kwargs)
             except GraphError as error:
@@ -110,6 +115,7 @@ class IntraDP:
         while self._ready:
             self._drop(next(iter(self._ready)))
         self._plain.clear()
+        self._tried = 0
 
     def __getattr__(self, name: str) -> Any:
         if name == "model" or name.startswith("__"):  # not yet there (unpickling, copying)
@@ -138,9 +144,7 @@ class IntraDP:
         return result
 
     def _add(self, key: Any, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> None:
-        if self._made >= _MOST:
-            raise RecordingError("it was called with more than {} kinds of arguments (shapes, types, plain values): "
-                                 "pass numbers that change as tensors".format(_MOST))
+        self._tried += 1
         recording = record(self.model, args, kwargs)
         while len(self._ready) >= _READY:
             self._drop(next(iter(self._ready)))

@@ -150,6 +150,10 @@ def test_numbers_that_change_every_call(make, detector, caplog):
     for gain in range(20):
         same(model(image(), gain=float(gain)), detector(image(), gain=float(gain)))
     assert len([w for w in warnings_of(caplog) if "as tensors" in w]) == 1
+    same(model(image(), gain=19.0), detector(image(), gain=19.0))
+    assert model.stats is None
+    model(image(), gain=15.0)  # recorded before
+    assert model.stats.outcome == "local"
 
 
 def test_errors_of_the_model_reach_the_caller_and_pass(make, detector, caplog):
