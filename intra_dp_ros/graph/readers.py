@@ -7,8 +7,8 @@ from intra_dp_ros.graph.recorder import Recorder
 from intra_dp_ros.graph.replay import DataIsDetached
 
 #: Methods that let Python see a tensor's values or memory without an operator.
-_READERS = frozenset({"numpy", "tolist", "__array__", "__dlpack__", "data_ptr", "storage", "untyped_storage",
-                      "_typed_storage", "_storage", "__reduce_ex__"})
+_READERS = frozenset({"numpy", "tolist", "__array__", "__dlpack__", "to_dlpack", "_to_dlpack", "data_ptr", "storage",
+                      "untyped_storage", "_typed_storage", "_storage", "__reduce_ex__", "__deepcopy__", "__repr__"})
 
 
 class Readers(DataIsDetached):

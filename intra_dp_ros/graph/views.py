@@ -8,7 +8,7 @@ from typing import Any, Mapping, Tuple
 
 import torch
 
-from intra_dp_ros.graph.canonical import PERMUTATIONS, RESHAPES, permutation
+from intra_dp_ros.graph.canonical import PERMUTATIONS, RESHAPES, SYNONYMS, permutation
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ def step_of(func: Any, op: str, args: Mapping[str, Any], source: torch.Tensor, o
         offset: of `out` along the operator's axis, for operators that make several views (split, chunk, unbind).
     """
     base = op.split(".")[0]
+    base = SYNONYMS.get(base, base)
     shapes = tuple(out.shape), tuple(source.shape)
     dim = args.get("dim", 0)
     if base in RESHAPES:

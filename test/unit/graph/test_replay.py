@@ -1,5 +1,6 @@
 """Models of which only a part can be a graph: the graph and the model's own rest give the model's own result."""
 import collections
+import copy
 import dataclasses
 import random
 import typing
@@ -17,6 +18,8 @@ from intra_dp_ros.graph.structure import leaves
 
 torch.set_num_threads(1)
 KERNEL = torch.rand(4, 3, 3, 3, generator=torch.Generator().manual_seed(1)) - 0.5
+
+GRU = nn.GRU(8, 8, batch_first=True).eval()
 
 
 def image(seed=7, shape=(1, 3, 8, 8)):
@@ -149,12 +152,25 @@ def rounds(x):
     return work(x.to(torch.bfloat16).float()).bfloat16().sort(1).values[0].unique(dim=0)
 
 
+def looks_closely(x):
+    y = work(x)
+    shown, copied = repr(y.flatten()[:3]), copy.deepcopy(y)
+    return shown, copied.relu_(), y
+
+
+def runs_a_recurrence(x):
+    y = work(x)[0].flatten(1)[:, :8]
+    hidden = GRU(y[None])[0]
+    return hidden, hidden[hidden > 0]
+
+
 def returns_its_input(x):
     return x, work(x)[x.repeat(1, 2, 1, 1)[:, :4] > 0.5]
 
 
 MODELS = [selects, branches, reads_numbers, uses_numpy, loops, writes_after, writes_before, writes_to_its_input,
-          keeps_a_slice, keeps_in_containers, needs_only_shapes, swallows, rounds, returns_its_input]
+          keeps_a_slice, keeps_in_containers, needs_only_shapes, swallows, rounds, looks_closely,
+          runs_a_recurrence, returns_its_input]
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda m: m.__name__)
