@@ -51,7 +51,8 @@ def run_both_sides(kernels: Kernels, plan: Plan, inputs: Sequence[torch.Tensor],
             side = server if pick == UP else robot
             side.feed(*boxes[pick].pop(order.randrange(len(boxes[pick]))))
             side.advance()
-    robot.advance()  # a robot that has nothing to feed may still have operators without inputs
+    for side in (robot, server):  # operators without inputs, on a side to which nothing came
+        side.advance()
     if not (robot.is_complete and server.is_complete):
         raise RuntimeError("a side did not get all the rows it needs: the plan is not valid")
     return tuple(robot.result(t) for t in tiling.graph.outputs)

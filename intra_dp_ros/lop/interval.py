@@ -95,6 +95,23 @@ def window(n_in: int, n_out: int, kernel: int, stride: int, padding: int, dilati
     return _clipped(n_in, first, first + dilation * (kernel - 1) + 1)
 
 
+def transposed(n_in: int, n_out: int, kernel: int, stride: int, padding: int, dilation: int) -> IntervalMap:
+    """Transposed convolution: input row ``i`` reaches output rows ``i*s - p + d*t``, t in 0..k-1."""
+    rows = np.arange(n_out) + padding
+    return _clipped(n_in, -((dilation * (kernel - 1) - rows) // stride), rows // stride + 1)
+
+
+def adaptive(n_in: int, n_out: int) -> IntervalMap:
+    """Adaptive pooling: row ``i`` pools rows ``[floor(i*n/m), ceil((i+1)*n/m))``."""
+    rows = np.arange(n_out)
+    return _clipped(n_in, rows * n_in // n_out, -(-(rows + 1) * n_in // n_out))
+
+
+def covering(n_in: int, lo: np.ndarray, hi: np.ndarray) -> IntervalMap:
+    """For rows that are not read in order (reflected padding): the narrowest intervals in order that hold them."""
+    return _clipped(n_in, np.minimum.accumulate(lo[::-1])[::-1], np.maximum.accumulate(hi))
+
+
 def shifted(n_in: int, n_out: int, offset: int) -> IntervalMap:
     """Output row ``i`` is input row ``i - offset``: concatenation along the axis, constant padding, narrowing."""
     rows = np.arange(n_out) - offset

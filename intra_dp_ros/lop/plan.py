@@ -210,6 +210,9 @@ def validate(tiling: Tiling, plan: Plan) -> None:
     for t in tiling.rows:
         server[t] |= made_by[DOWN][t]
         robot[t] |= made_by[UP][t]
+    directions = {t.direction for t in plan.transfers}
+    if DOWN in directions and UP not in directions:
+        raise PlanError("the server is to send rows but gets none: it would not know when to begin")
     sent = set()
     for transfer in plan.transfers:
         _check_transfer(tiling, transfer, made_by)

@@ -3,7 +3,7 @@ import random
 from typing import Callable, Dict
 
 from intra_dp_ros.loss.staircase import RAW_CHUNKS, ROBOT_CHUNKS, Genome, Staircase
-from intra_dp_ros.lop.plan import Plan, complete
+from intra_dp_ros.lop.plan import Plan, PlanError, complete
 from intra_dp_ros.lop.tiling import Tiling
 
 _CHUNKS = 16  # rows travel in up to this many pieces
@@ -11,7 +11,11 @@ _CHUNKS = 16  # rows travel in up to this many pieces
 
 def random_plan(tiling: Tiling, kind: str, order: random.Random) -> Plan:
     """A valid plan of one of `KINDS`."""
-    return KINDS[kind](tiling, order)
+    while True:
+        try:
+            return KINDS[kind](tiling, order)
+        except PlanError:  # the server would only compute rows of padding, for which nothing goes up
+            continue
 
 
 def _chunks(order: random.Random) -> Dict[str, int]:

@@ -1,5 +1,8 @@
 """Operators on single rows whose arguments name sizes or hold all rows: both are cut to the tile here."""
 import math
+from typing import Any
+
+import torch
 
 from intra_dp_ros.graph.graph import Const
 from intra_dp_ros.lop.kernels.kernel import Outputs, TileKernel, Tiles
@@ -10,9 +13,7 @@ def pointwise(kernel: TileKernel, tiles: Tiles, start: int, stop: int) -> Output
         return kernel.call(tiles)
     override = {}
     for name, place in kernel.static.items():
-        arg = kernel.node.args[name]
-        value = kernel.weights[arg.name] if isinstance(arg, Const) else tiles[arg.tensor]
-        override[name] = value.narrow(place, start, stop - start)
+        override[name] = _value(kernel, tiles, kernel.node.args[name]).narrow(place, start, stop - start)
     return kernel.call.with_args(tiles, **override)
 
 
@@ -41,3 +42,40 @@ def slicing(kernel: TileKernel, tiles: Tiles, start: int, stop: int) -> Outputs:
     if dim % len(kernel.context.shape(source)) != kernel.axis:
         return kernel.call(tiles)
     return kernel.call.with_args(tiles, start=0, end=tiles[source.tensor].shape[kernel.axis])
+
+
+def product(kernel: TileKernel, tiles: Tiles, start: int, stop: int) -> Outputs:
+    """Factors without rows are cut in a batch dimension only: in rows and columns of the result they are whole."""
+    is_batch = kernel.axis < len(kernel.context.out_shape()) - 2
+    return pointwise(kernel, tiles, start, stop) if is_batch else kernel.call(tiles)
+
+
+def attention(kernel: TileKernel, tiles: Tiles, start: int, stop: int) -> Outputs:
+    """A mask without rows is held whole and cut here, as the queries are."""
+    place = kernel.static.get("attn_mask")
+    if place is None:
+        return kernel.call(tiles)
+    mask = _value(kernel, tiles, kernel.node.args["attn_mask"])
+    return kernel.call.with_args(tiles, attn_mask=mask.narrow(place, start, stop - start))
+
+
+def join(kernel: TileKernel, tiles: Tiles, start: int, stop: int) -> Outputs:
+    """cat and stack: what has no rows is held whole and cut here."""
+    context, items = kernel.context, kernel.node.args["tensors"]
+    if all(context.is_row_wise(t) for t in items):
+        return kernel.call(tiles)
+    axis = next(context.axis(t) for t in items if context.is_row_wise(t))
+    follows = kernel.node.name == "cat" and kernel.node.args.get("dim", 0) % len(context.out_shape()) == axis
+    values, offset = [], 0
+    for item in items:
+        value, rows = _value(kernel, tiles, item), context.shape(item)[axis]
+        if not context.is_row_wise(item):
+            first, last = (min(max(i - offset, 0), rows) for i in (start, stop))
+            value = value.narrow(axis, first, last - first)
+        values.append(value)
+        offset += rows if follows else 0
+    return kernel.call.with_args(tiles, tensors=values)
+
+
+def _value(kernel: TileKernel, tiles: Tiles, arg: Any) -> torch.Tensor:
+    return kernel.weights[arg.name] if isinstance(arg, Const) else tiles[arg.tensor]

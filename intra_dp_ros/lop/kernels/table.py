@@ -4,20 +4,30 @@ from typing import Callable, Dict, Mapping
 import torch
 
 from intra_dp_ros.graph.registry import Call
-from intra_dp_ros.lop.kernels import rowwise, spatial
+from intra_dp_ros.lop.kernels import convolution, padding, pooling, resize, rowwise, shuffle
 from intra_dp_ros.lop.kernels.kernel import Outputs, TileKernel, Tiles
-from intra_dp_ros.lop.rules.table import POINTWISE, RESHAPES, RULES
+from intra_dp_ros.lop.rules.table import INTERPOLATIONS, POINTWISE, RESHAPES, RULES
 from intra_dp_ros.lop.tiling import Tiling
 
 KERNELS: Dict[str, Callable[[TileKernel, Tiles, int, int], Outputs]] = {
     **{name: rowwise.pointwise for name in POINTWISE},
-    **{"conv{}d".format(n): spatial.convolution for n in (1, 2, 3)},
-    **{"{}_pool{}d".format(kind, n): spatial.pooling for kind in ("max", "avg") for n in (1, 2, 3)},
-    **{name: spatial.upsample for name in RULES if name.startswith("upsample_")},
-    "constant_pad_nd": spatial.constant_pad,
-    **{"replication_pad{}d".format(n): spatial.replication_pad for n in (1, 2, 3)},
+    **{"conv{}d".format(n): convolution.convolution for n in (1, 2, 3)},
+    **{"conv_transpose{}d".format(n): convolution.transposed_convolution for n in (1, 2, 3)},
+    **{"{}_pool{}d".format(kind, n): pooling.pooling for kind in ("max", "avg") for n in (1, 2, 3)},
+    **{"adaptive_avg_pool{}d".format(n): pooling.adaptive_average for n in (1, 2, 3)},
+    "_adaptive_avg_pool2d": pooling.adaptive_average,
+    **{name: resize.interpolation for name in INTERPOLATIONS},
+    "constant_pad_nd": padding.constant,
+    **{"replication_pad{}d".format(n): padding.replicating for n in (1, 2, 3)},
+    **{"reflection_pad{}d".format(n): padding.reflecting for n in (1, 2, 3)},
+    "pixel_shuffle": shuffle.pixel_shuffle,
+    "im2col": shuffle.im2col,
     **{name: rowwise.reshape for name in RESHAPES},
     "expand": rowwise.expand,
+    **{name: rowwise.product for name in ("matmul", "bmm")},
+    "scaled_dot_product_attention": rowwise.attention,
+    "cat": rowwise.join,
+    "stack": rowwise.join,
     "slice": rowwise.slicing,
 }
 

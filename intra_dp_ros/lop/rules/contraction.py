@@ -34,42 +34,44 @@ def _product(ctx: Context, left: Any, right: Any) -> Optional[Rule]:
     a, b, out = ctx.shape(left), ctx.shape(right), ctx.out_shape()
     if len(a) < 2 or len(b) < 2:
         return None
-    places = {}  # factor -> dimension of the output that its axis is
+    places = {}  # factor -> dimension of the output that its axis is; a factor whose axis is summed over is needed whole
     for factor, shape, inner in ((left, a, len(a) - 1), (right, b, len(b) - 2)):
-        if ctx.is_row_wise(factor):
-            if ctx.axis(factor) == inner:
-                return None  # the axis is summed over
+        if ctx.is_row_wise(factor) and ctx.axis(factor) != inner:
             places[factor] = ctx.axis(factor) + len(out) - len(shape)
-    if len(set(places.values())) != 1:
+    if not places:
         return None
-    axis = next(iter(places.values()))
+    axis = next(iter(places.values()))  # the left factor's where both have one: queries are cut, keys are whole
+    cut = {factor for factor, place in places.items() if place == axis}
     # A batch dimension in which one factor has one entry is broadcast; every entry is needed all the time.
     if axis < len(out) - 2:
         for factor, shape in ((left, a), (right, b)):
             place = axis - (len(out) - len(shape))
-            if place >= 0 and shape[place] > 1 and factor not in places:
-                return None  # it would have to be cut as well, but has no rows
-    return ctx.local(axis, *((f, interval.identity(ctx.rows(f))) for f in places if ctx.rows(f) == out[axis]))
+            if place >= 0 and shape[place] > 1 and factor not in cut and ctx.is_row_wise(factor):
+                return None  # it would have to be cut in a dimension that is not where its rows are
+    return ctx.local(axis, *((f, interval.identity(ctx.rows(f))) for f in cut if ctx.rows(f) == out[axis]))
 
 
 def attention(ctx: Context) -> Optional[Rule]:
-    """``scaled_dot_product_attention``: local in the rows of the queries, global in keys and values; or in a batch."""
+    """``scaled_dot_product_attention``: local in the queries, global in keys and values; or in a batch dimension."""
     query, key, value, mask = (ctx.arg(name) for name in ("query", "key", "value", "attn_mask"))
     if not ctx.is_row_wise(query) or ctx.arg("is_causal", False) or query in (key, value):
         return None
     axis, ndim = ctx.axis(query), len(ctx.shape(query))
     if axis == ndim - 1 or axis + len(ctx.out_shape()) - ndim != axis:
         return None
-    if mask is not None:
-        place = axis - (ndim - len(ctx.shape(mask)))
-        if place >= 0 and ctx.shape(mask)[place] > 1:
-            return None
     identity = interval.identity(ctx.rows(query))
+    cut = {query}
+    if mask is not None and ctx.is_row_wise(mask):
+        place = axis - (ndim - len(ctx.shape(mask)))
+        if place == ctx.axis(mask) and ctx.rows(mask) == ctx.rows(query) and mask not in (query, key, value):
+            cut.add(mask)
+        elif place >= 0 and ctx.shape(mask)[place] > 1:
+            return None
     if axis == ndim - 2:
-        return ctx.local(axis, (query, identity))
+        return ctx.local(axis, *((t, identity) for t in cut))
     if not all(ctx.is_row_wise(t) and ctx.axis(t) == axis and ctx.rows(t) == ctx.rows(query) for t in (key, value)):
         return None
-    return ctx.local(axis, *((t, identity) for t in {query, key, value}))
+    return ctx.local(axis, *((t, identity) for t in cut | {key, value}))
 
 
 def einsum(ctx: Context) -> Optional[Rule]:

@@ -57,6 +57,11 @@ def prelu(ctx: Context) -> Optional[Rule]:
     return _self_other_axis(ctx, (1,) if len(ctx.shape(ctx.arg("self"))) > 1 else ())
 
 
+def triangle(ctx: Context) -> Optional[Rule]:
+    """tril and triu of the last two dimensions."""
+    return _self_other_axis(ctx, (-2, -1))
+
+
 def gather(ctx: Context) -> Optional[Rule]:
     """gather and take_along_dim in another dimension, by indices that are cut alike."""
     tensor, index = ctx.arg("self"), ctx.arg("index", ctx.arg("indices"))

@@ -36,7 +36,7 @@ def reshape(ctx: Context) -> Optional[Rule]:
     shape, axis = ctx.shape(tensor), ctx.axis(tensor)
     rows, before, n_in = shape[axis], _product(shape[:axis]), _product(shape[axis + 1:])
     found = [d for d in range(len(out)) if out[d] > 1 and _product(out[:d]) == before]
-    if rows <= 1 or n_in == 0 or not found:  # with one row nothing tells its dimension from others of size one
+    if rows <= 1 or n_in * before == 0 or not found:  # with one row nothing tells its dimension from others of size one
         return None
     same = [d for d in found if out[d] == rows]
     place = (same or found)[0]
@@ -84,29 +84,34 @@ def split(ctx: Context) -> Optional[Rule]:
 
 
 def concatenate(ctx: Context) -> Optional[Rule]:
-    """``cat``: on another dimension row i needs rows i; on the axis the inputs follow one another."""
-    tensors = ctx.arg("tensors")
-    if not all(ctx.is_row_wise(t) for t in tensors) or len({ctx.axis(t) for t in tensors}) != 1:
+    """``cat``: on another dimension row i needs rows i; on the axis the inputs follow one another.
+
+    Operands without rows (constants, results of global operators) are held whole on both sides.
+    """
+    tensors, ndim = ctx.arg("tensors"), len(ctx.out_shape())
+    cut = [t for t in tensors if ctx.is_row_wise(t)]
+    if len({ctx.axis(t) for t in cut}) != 1 or any(len(ctx.shape(t)) != ndim for t in tensors):
         return None
-    axis = ctx.axis(tensors[0])
-    if wrap(ctx.arg("dim", 0), len(ctx.out_shape())) != axis:
-        return ctx.local(axis, *((t, interval.identity(ctx.rows(t))) for t in tensors))
-    if len(set(tensors)) != len(tensors):
+    axis = ctx.axis(cut[0])
+    if wrap(ctx.arg("dim", 0), ndim) != axis:
+        return ctx.local(axis, *((t, interval.identity(ctx.rows(t))) for t in cut))
+    if len(set(cut)) != len(cut):
         return None  # one tensor at two places would be read twice, the second time backwards
     maps, offset = [], 0
     for tensor in tensors:
-        maps.append((tensor, interval.shifted(ctx.rows(tensor), ctx.out_shape()[axis], offset)))
-        offset += ctx.rows(tensor)
+        if tensor in cut:
+            maps.append((tensor, interval.shifted(ctx.rows(tensor), ctx.out_shape()[axis], offset)))
+        offset += ctx.shape(tensor)[axis]
     return ctx.local(axis, *maps)
 
 
 def stack(ctx: Context) -> Optional[Rule]:
     """``stack`` puts a new dimension in."""
-    tensors = ctx.arg("tensors")
-    if not all(ctx.is_row_wise(t) for t in tensors) or len({ctx.axis(t) for t in tensors}) != 1:
+    cut = [t for t in ctx.arg("tensors") if ctx.is_row_wise(t)]
+    if len({ctx.axis(t) for t in cut}) != 1:
         return None
-    axis, dim = ctx.axis(tensors[0]), wrap(ctx.arg("dim", 0), len(ctx.out_shape()))
-    return ctx.local(axis + (dim <= axis), *((t, interval.identity(ctx.rows(t))) for t in tensors))
+    axis, dim = ctx.axis(cut[0]), wrap(ctx.arg("dim", 0), len(ctx.out_shape()))
+    return ctx.local(axis + (dim <= axis), *((t, interval.identity(ctx.rows(t))) for t in cut))
 
 
 def expand(ctx: Context) -> Optional[Rule]:

@@ -4,7 +4,7 @@ What is not in it is global: exact, but never cut.  A function returns None when
 """
 from typing import Callable, Dict, Optional
 
-from intra_dp_ros.lop.rules import contraction, rowwise, shape, spatial
+from intra_dp_ros.lop.rules import contraction, convolution, padding, pooling, resize, rowwise, shape, shuffle
 from intra_dp_ros.lop.rules.rule import Context, Rule
 
 POINTWISE = (
@@ -18,16 +18,27 @@ POINTWISE = (
 
 RESHAPES = ("reshape", "flatten", "unflatten", "squeeze", "unsqueeze")
 
+INTERPOLATIONS = (
+    "upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d "
+    "_upsample_nearest_exact3d upsample_linear1d upsample_bilinear2d upsample_bicubic2d upsample_trilinear3d"
+).split()
+
 RULES: Dict[str, Callable[[Context], Optional[Rule]]] = {
     **{name: rowwise.pointwise for name in POINTWISE},
-    **{"conv{}d".format(n): spatial.convolution for n in (1, 2, 3)},
-    **{"{}_pool{}d".format(kind, n): spatial.pooling for kind in ("max", "avg") for n in (1, 2, 3)},
-    **{"upsample_nearest{}d".format(n): spatial.upsample_nearest for n in (1, 2, 3)},
-    "upsample_linear1d": spatial.upsample_linear,
-    "upsample_bilinear2d": spatial.upsample_linear,
-    "upsample_trilinear3d": spatial.upsample_linear,
-    "constant_pad_nd": spatial.constant_pad,
-    **{"replication_pad{}d".format(n): spatial.replication_pad for n in (1, 2, 3)},
+    **{"conv{}d".format(n): convolution.convolution for n in (1, 2, 3)},
+    **{"conv_transpose{}d".format(n): convolution.transposed_convolution for n in (1, 2, 3)},
+    **{"{}_pool{}d".format(kind, n): pooling.pooling for kind in ("max", "avg") for n in (1, 2, 3)},
+    **{"adaptive_avg_pool{}d".format(n): pooling.adaptive_average for n in (1, 2, 3)},
+    "_adaptive_avg_pool2d": pooling.adaptive_average,
+    **{name: resize.interpolation for name in INTERPOLATIONS},
+    "constant_pad_nd": padding.constant,
+    **{"replication_pad{}d".format(n): padding.replicating for n in (1, 2, 3)},
+    **{"reflection_pad{}d".format(n): padding.reflecting for n in (1, 2, 3)},
+    "pixel_shuffle": shuffle.pixel_shuffle,
+    "pixel_unshuffle": shuffle.pixel_unshuffle,
+    "channel_shuffle": shuffle.channel_shuffle,
+    "unfold": shuffle.unfold,
+    "im2col": shuffle.im2col,
     **{name: rowwise.along_dim for name in ("softmax", "log_softmax", "_softmax", "_log_softmax", "cumsum", "topk",
                                             "sort", "argsort", "glu")},
     "linear": contraction.linear,
@@ -36,6 +47,7 @@ RULES: Dict[str, Callable[[Context], Optional[Rule]]] = {
     "scaled_dot_product_attention": contraction.attention,
     "einsum": contraction.einsum,
     "layer_norm": rowwise.layer_norm,
+    "rms_norm": rowwise.layer_norm,
     "batch_norm": rowwise.batch_norm,
     "prelu": rowwise.prelu,
     **{name: rowwise.reduction for name in ("mean", "sum", "prod", "amax", "amin", "max", "min", "argmax", "argmin",
@@ -57,8 +69,12 @@ RULES: Dict[str, Callable[[Context], Optional[Rule]]] = {
     "stack": shape.stack,
     "expand": shape.expand,
     "repeat": shape.expand,
+    "tile": shape.expand,
     "flip": shape.moved,
     "roll": shape.moved,
+    "rot90": shape.moved,
+    "tril": rowwise.triangle,
+    "triu": rowwise.triangle,
     "slice_scatter": shape.scatter,
     "select_scatter": shape.scatter,
 }

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from intra_dp_ros.graph.execute import WholeModel
 from intra_dp_ros.graph.record import record
+from intra_dp_ros.lop.both_sides import run_both_sides
 from intra_dp_ros.lop.plan import DOWN, UP, Plan, PlanError, complete, local_plan, validate
-from intra_dp_ros.lop.program import Kernels, Program
-from intra_dp_ros.lop.stream import Stream
+from intra_dp_ros.lop.program import Kernels
 from intra_dp_ros.lop.tiling import Tiling
 
 torch.set_num_threads(1)
@@ -80,36 +80,6 @@ class RandomNet(nn.Module):
         return rows.flatten(2), rows.reshape(1, -1, 3).topk(2, 1).values
 
 
-def run_split(tiling, kernels, plan, inputs, order):
-    """Both sides in one thread; messages of either direction are delivered in a random order of directions."""
-    boxes = {UP: [], DOWN: []}
-    robot = Stream(Program.of_robot(kernels, plan), lambda *m: boxes[UP].append(m))
-    server = Stream(Program.of_server(kernels, plan), lambda *m: boxes[DOWN].append(m))
-    for t, x in zip(tiling.graph.inputs, inputs):
-        rows, axis = tiling.rows[t], tiling.axis[t]
-        for transfer in plan.transfers:
-            if transfer.tensor == t:
-                edges = [transfer.start + (transfer.stop - transfer.start) * i // transfer.chunks
-                         for i in range(transfer.chunks + 1)]
-                boxes[UP] += [(t, a, x.narrow(axis, a, b - a)) for a, b in zip(edges, edges[1:])]
-        feeds = [(t, rows * i // plan.robot_chunks, rows * (i + 1) // plan.robot_chunks)
-                 for i in range(plan.robot_chunks)]
-    while feeds or boxes[UP] or boxes[DOWN]:
-        pick = order.choice([k for k, v in (("feed", feeds), (UP, boxes[UP]), (DOWN, boxes[DOWN])) if v])
-        if pick == "feed":
-            t, a, b = feeds.pop(0)
-            if t in robot.program.base:
-                robot.feed(t, a, inputs[0].narrow(tiling.axis[t], a, b - a))
-            robot.advance()
-        else:
-            side = server if pick == UP else robot
-            side.feed(*boxes[pick].pop(order.randrange(len(boxes[pick]))))
-            side.advance()
-    robot.advance()
-    assert robot.is_complete and server.is_complete
-    return [robot.result(t) for t in tiling.graph.outputs]
-
-
 def assert_exact(outputs, reference):
     for a, b in zip(outputs, reference):
         assert a.shape == b.shape and a.dtype == b.dtype
@@ -118,7 +88,7 @@ def assert_exact(outputs, reference):
             assert torch.allclose(a.double(), b.double(), rtol=0, atol=1e-4 * scale, equal_nan=True)
 
 
-@settings(deadline=None, max_examples=120)
+@settings(deadline=None, max_examples=200)
 @given(seed=st.integers(0, 10 ** 6), data=st.data())
 def test_any_valid_plan_gives_the_whole_models_result(seed, data):
     net = RandomNet(seed).eval()
@@ -135,7 +105,7 @@ def test_any_valid_plan_gives_the_whole_models_result(seed, data):
                     grain=order.randint(1, 5))
     plan = Plan.from_json(plan.to_json())
     validate(tiling, plan)
-    assert_exact(run_split(tiling, kernels, plan, [image], order),
+    assert_exact(run_both_sides(kernels, plan, [image], order),
                  WholeModel(recording.graph, recording.weights)(image))
 
 
@@ -174,6 +144,7 @@ def test_broken_plans_are_refused(small):
         "does not exist": replace(plan, transfers=plan.transfers + (replace(up, tensor=9999),)),
         "neither up nor down": replace(plan, transfers=plan.transfers + (replace(up, direction="sideways"),)),
         "does not compute": replace(plan, transfers=plan.transfers + (replace(up, direction=DOWN),)),
+        "would not know when to begin": replace(plan, transfers=tuple(t for t in plan.transfers if t is not up)),
         "boundaries": replace(plan, server_stop=plan.server_stop[:-1]),
         "is for graph": replace(plan, graph="0" * 64),
         "has .* rows, not": replace(plan, server_stop=(10 ** 6,) + plan.server_stop[1:]),

@@ -1,0 +1,34 @@
+"""Max, average and adaptive pooling of one to three spatial dimensions."""
+from typing import Optional, Tuple
+
+from intra_dp_ros.lop import interval
+from intra_dp_ros.lop.rules.convolution import spatial_index
+from intra_dp_ros.lop.rules.rule import Context, Rule, per_axis
+
+
+def pool_window(ctx: Context, index: int) -> Tuple[int, int, int, int]:
+    """Kernel, stride, padding and dilation of a pooling along one spatial dimension; stride defaults to kernel."""
+    kernel = ctx.arg("kernel_size")
+    stride = ctx.arg("stride")
+    return (per_axis(kernel, index), per_axis(kernel if stride in (None, ()) else stride, index),
+            per_axis(ctx.arg("padding", 0), index), per_axis(ctx.arg("dilation", 1), index))
+
+
+def pooling(ctx: Context) -> Optional[Rule]:
+    """``max_pool{1,2,3}d`` and ``avg_pool{1,2,3}d``."""
+    tensor = ctx.arg("self")
+    index = spatial_index(ctx, tensor, int(ctx.node.name[-2]))
+    if index is None:
+        return None
+    axis = ctx.axis(tensor)
+    return ctx.local(axis, (tensor, interval.window(
+        ctx.rows(tensor), ctx.out_shape()[axis], *pool_window(ctx, index))))
+
+
+def adaptive_average(ctx: Context) -> Optional[Rule]:
+    """``adaptive_avg_pool{1,2,3}d`` to more than one row; to one it is a reduction over all rows."""
+    tensor = ctx.arg("self")
+    axis, rows = ctx.axis(tensor), ctx.rows(tensor)
+    if spatial_index(ctx, tensor, int(ctx.node.name[-2])) is None or ctx.out_shape()[axis] < 2:
+        return None
+    return ctx.local(axis, (tensor, interval.adaptive(rows, ctx.out_shape()[axis])))

@@ -1,0 +1,202 @@
+"""Every operator that can be cut, with random parameters, along every axis: any plan gives the whole model's result.
+
+Each case is a small model around one operator.  The operator must be local, so that a rule that gives up is seen.
+"""
+import random
+
+import pytest
+import torch
+import torch.nn as nn
+import torch.nn.functional as functional
+
+from intra_dp_ros.graph.execute import WholeModel
+from intra_dp_ros.graph.record import record
+from intra_dp_ros.lop.both_sides import run_both_sides
+from intra_dp_ros.lop.program import Kernels
+from intra_dp_ros.lop.rules.rule import LOCAL
+from intra_dp_ros.lop.tiling import Tiling
+from intra_dp_ros.loss.random_plans import random_plan
+from intra_dp_ros.runtime.exactness import relative_error
+
+torch.set_num_threads(1)
+CASES = 30  # of every family
+
+
+def sizes(draw, count, least=5, most=12):
+    return [draw.randint(least, most) for _ in range(count)]
+
+
+def image(draw, count, channels=4, least=5, most=12):
+    return (draw.choice([1, 1, 2]), channels, *sizes(draw, count, least, most))
+
+
+def window(draw, count, shape):
+    """Kernel, stride, dilation and padding that fit."""
+    while True:
+        k, s, d = ([draw.randint(1, n) for _ in range(count)] for n in (4, 3, 2))
+        p = [draw.randint(0, 3) for _ in range(count)]
+        if all(n + 2 * b >= e * (a - 1) + 1 for n, a, e, b in zip(shape[-count:], k, d, p)):
+            return k, s, d, p
+
+
+def convolution(draw):
+    n = draw.randint(1, 3)
+    shape = image(draw, n)
+    k, s, d, p = window(draw, n, shape)
+    make = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[n - 1]
+    if draw.random() < 0.3:
+        p, s = draw.choice(["same", "valid"]), 1
+        k = k if p == "same" else [1 + (a > 1) for a in k]
+    return make(4, draw.choice([4, 8]), k, s, p, d, draw.choice([1, 2, 4]), bias=draw.random() < 0.7), shape
+
+
+def transposed_convolution(draw):
+    n = draw.randint(1, 3)
+    shape = image(draw, n, least=3, most=7)
+    while True:
+        k, s, d = ([draw.randint(1, m) for _ in range(n)] for m in (5, 5, 2))
+        p = [draw.randint(0, (e * (a - 1)) // 2 + 1) for a, e in zip(k, d)]
+        o = [draw.randint(0, max(b, e) - 1) for b, e in zip(s, d)]
+        out = [(m - 1) * b - 2 * q + e * (a - 1) + z + 1 for m, b, q, e, a, z in zip(shape[2:], s, p, d, k, o)]
+        if min(out) > 0:
+            break
+    make = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)[n - 1]
+    return make(4, 4, k, s, p, o, draw.choice([1, 2]), draw.random() < 0.7, d), shape
+
+
+def max_pooling(draw):
+    n = draw.randint(1, 3)
+    shape = image(draw, n)
+    k, s, d, _ = window(draw, n, shape)
+    pool = (functional.max_pool1d, functional.max_pool2d, functional.max_pool3d)[n - 1]
+    p, ceil = [a // 2 for a in k], draw.random() < 0.5
+    return lambda x: pool(x, k, s, p, d, ceil), shape
+
+
+def average_pooling(draw):
+    n = draw.randint(1, 3)
+    shape = image(draw, n)
+    k, s, _, _ = window(draw, n, shape)
+    make = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)[n - 1]
+    more = {"divisor_override": draw.randint(1, 9)} if n > 1 and draw.random() < 0.3 else {}
+    return make(k, s, [a // 2 for a in k], draw.random() < 0.5, draw.random() < 0.5, **more), shape
+
+
+def adaptive_pooling(draw):
+    n = draw.randint(1, 3)
+    make = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)[n - 1]
+    return make([draw.randint(2, 9) for _ in range(n)] if n > 1 else draw.randint(2, 9)), image(draw, n)
+
+
+def interpolation(draw):
+    n = draw.randint(1, 3)
+    modes = [("nearest", "nearest-exact", "linear"), ("nearest", "nearest-exact", "bilinear", "bicubic"),
+             ("nearest", "nearest-exact", "trilinear")][n - 1]
+    options = {"mode": draw.choice(modes)}
+    if "nearest" not in options["mode"]:
+        options["align_corners"] = draw.random() < 0.5
+    if draw.random() < 0.5:
+        options["size"] = sizes(draw, n, 1, 25)
+    else:
+        options["scale_factor"] = [draw.choice([2.0, 3.0, 0.5, draw.uniform(0.4, 3)]) for _ in range(n)]
+        options["recompute_scale_factor"] = draw.choice([None, True])
+    return lambda x: functional.interpolate(x, **options), image(draw, n)
+
+
+def padding(draw):
+    n = draw.randint(1, 3)
+    mode = draw.choice(["constant", "reflect", "replicate"])
+    least = -2 if mode == "constant" else 0
+    amounts = [draw.randint(least, 4) for _ in range(2 * n)]
+    return lambda x: functional.pad(x, amounts, mode), image(draw, n)
+
+
+def shuffling(draw):
+    kind, r = draw.randrange(5), draw.randint(2, 3)
+    h, w = sizes(draw, 2)
+    if kind == 0:
+        return lambda x: functional.pixel_shuffle(x, r), (1, 2 * r * r, h, w)
+    if kind == 1:
+        return lambda x: functional.pixel_unshuffle(x, r), (1, 3, h * r, w * r)
+    if kind == 2:
+        return nn.ChannelShuffle(r), (1, 2 * r, h, w)
+    if kind == 3:
+        dim = draw.choice([2, 3])
+        return lambda x: x.unfold(dim, 3, r), (1, 3, h, w)
+    k, s, d, p = window(draw, 2, (1, 3, h, w))
+    return lambda x: functional.unfold(x, k, d, p, s), (1, 3, h, w), [2]
+
+
+def shapes(draw):
+    kind, h, w = draw.randrange(12), draw.choice([4, 6, 8]), draw.choice([3, 6])
+    shape = (1, 4, h, w)
+    return ((lambda x: x.flatten(2) + 1, shape, [2]), (lambda x: x.reshape(1, 4, 2, h // 2, w).sum(4), shape, [2]),
+            (lambda x: x.permute(0, 2, 3, 1).reshape(h * w, 4).relu(), shape, [2]),
+            (lambda x: x.permute(2, 0, 1, 3).squeeze(1).unflatten(0, (2, h // 2)), shape, [2]),
+            (lambda x: torch.stack([x, x * 2], 2).flatten(1, 2), shape, [2, 3]),
+            (lambda x: x.unsqueeze(0).expand(3, 1, 4, h, w).mean(0), shape, [2, 3]),
+            (lambda x: x.repeat(2, 1, 1, 1) + x, shape, [2, 3]),
+            (lambda x: torch.cat([c * i for i, c in enumerate(x.split(2, 1))], 1), shape, [2, 3]),
+            (lambda x: torch.cat([x[:, :, ::2], x[:, :, 1::2]], 1), shape, [2, 3]),
+            (lambda x: x.flip(1) + x.roll(1, 1), shape, [2, 3]),
+            (lambda x: x[:, torch.tensor([3, 0, 0])] + x.select(1, 1).unsqueeze(1), shape, [2, 3]),
+            (lambda x: torch.cat([x, x.exp(), x.tanh()], 2)[:, :, 1:-2], shape, [2, 3]))[kind]
+
+
+def products(draw):
+    kind, h, w = draw.randrange(8), draw.randint(4, 9), draw.randint(3, 6)
+    shape, weight = (2, 3, h, w), torch.randn(w, 5)
+    return ((nn.Linear(w, 5), shape, [2]), (lambda x: x @ weight, shape, [2]),
+            (lambda x: weight.t() @ x.transpose(2, 3), shape, [2]),
+            (lambda x: torch.einsum("bchw,wk->bkhc", x, weight), shape, [2]),
+            (lambda x: torch.bmm(x.permute(2, 0, 1, 3).flatten(1, 2), x.permute(2, 3, 0, 1).flatten(2)), shape, [2]),
+            (lambda x: (x.permute(0, 2, 1, 3) @ x.permute(0, 2, 3, 1)).softmax(3), shape, [2]),
+            (lambda x: torch.baddbmm(torch.ones(1, 1, 5), x[0], weight.expand(3, w, 5)), shape, [2]),
+            (lambda x: torch.addmm(torch.ones(5), x[0, 0], weight), shape, [2]))[kind]
+
+
+class Scaled(nn.Module):
+    """Constants that carry the axis, and ones that do not."""
+
+    def __init__(self, shape):
+        super().__init__()
+        self.rows, self.slope = torch.randn(1, 1, shape[2], 1), nn.PReLU(4)
+        self.norm, self.layer = nn.BatchNorm2d(4).eval(), nn.LayerNorm(shape[3])
+        self.norm.running_mean.uniform_(-1, 1)
+
+    def forward(self, x):
+        return self.layer(self.slope(self.norm(x.clamp(-1, 1))) * self.rows + self.rows.exp())
+
+
+def elementwise(draw):
+    kind, shape = draw.randrange(9), (1, 4, *sizes(draw, 2))
+    return ((Scaled(shape), shape, [2]), (lambda x: torch.where(x > 0, x, x.exp() - 1), shape),
+            (lambda x: x.softmax(1).argmax(1), shape), (lambda x: x.sort(1).values.cumsum(1), shape),
+            (lambda x: x.topk(2, 1).values - x.amax(1, keepdim=True), shape),
+            (lambda x: torch.gather(x, 1, x.argsort(1)) * x.std(1, keepdim=True), shape),
+            (lambda x: functional.one_hot(x.argmax(1), 4).float().mean(-1), shape),
+            (lambda x: functional.embedding(x.argmax(1), torch.arange(12.).view(4, 3)), shape),
+            (lambda x: x.norm(dim=1) + x.logsumexp(1) + x.var(1), shape))[kind]
+
+
+FAMILIES = (convolution, transposed_convolution, max_pooling, average_pooling, adaptive_pooling, interpolation, padding,
+            shuffling, shapes, products, elementwise)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("case", range(CASES))
+def test_any_plan_of_any_operator(family, case):
+    draw = random.Random("{} {}".format(family.__name__, case))
+    torch.manual_seed(case)
+    model, shape, *axes = family(draw)
+    x = torch.randn(shape)
+    recording = record(model.eval() if isinstance(model, nn.Module) else model, (x,))
+    reference = WholeModel(recording.graph, recording.weights)(x)
+    for axis in axes[0] if axes else range(2, len(shape)):
+        tiling = Tiling(recording.graph, (axis,))
+        uncut = [n.op for n, rule in zip(recording.graph.nodes, tiling.rules) if rule.kind != LOCAL]
+        assert not uncut, (uncut, axis, shape)
+        kernels = Kernels(tiling, recording.weights)
+        for kind in ("rows", "bands"):
+            outputs = run_both_sides(kernels, random_plan(tiling, kind, draw), [x], draw)
+            assert relative_error(outputs, reference) < 1e-5, (axis, shape, recording.graph.nodes)
