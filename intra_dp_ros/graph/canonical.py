@@ -88,6 +88,11 @@ def written(func: Any, given: Args) -> Tuple[str, ...]:
                  and isinstance(given.get(a.name), torch.Tensor))
 
 
+def is_reshape_in_place(base: str) -> bool:
+    """Whether an operator changes only how its first argument looks at its memory (``unsqueeze_``)."""
+    return base.endswith("_") and (base[:-1] in RESHAPES or base[:-1] in PERMUTATIONS)
+
+
 def permutation(func: Any, source: torch.Tensor, args: Args) -> Tuple[int, ...]:
     """The axes of `source` in the order in which a permuting operator leaves them."""
     sizes = range(2, 2 + source.dim())  # all different, so that the result's shape tells the order

@@ -78,7 +78,9 @@ class Recorder(TorchDispatchMode):
         made = leaves(out)
         if not made:
             raise self._failure(op, "its result is no tensor")
-        if names.written(func, given):
+        if names.is_reshape_in_place(op.split(".")[0]):
+            how = VIEW
+        elif names.written(func, given):
             how = WRITE
         elif all(any(t is m for t in leaves(given)) or self._source_of(m, given) is not None for m in made):
             how = VIEW
@@ -165,6 +167,8 @@ class Recorder(TorchDispatchMode):
             raise RecordingError(str(self._failure(op, TRAINING)))
         if base in names.IDENTITIES or base in names.DROPOUTS:
             return self._identity(func(*args, **kwargs), next(iter(given.values())), is_fresh=base.startswith("lift"))
+        if names.is_reshape_in_place(base):
+            return self._reshape_in_place(func, op, given, args, kwargs)
         if not depends:
             return self._independent(func, op, given, written, args, kwargs)
         self._check_static(op, base, given)
@@ -239,6 +243,24 @@ class Recorder(TorchDispatchMode):
         step = step_of(func, op, args, source, made, offset)
         self.register(made, view.group, view.chain + (step,), value)
         return None
+
+    def _reshape_in_place(self, func: Any, op: str, given: Dict[str, Any], args: Any, kwargs: Any) -> Any:
+        """The tensor becomes another view of its memory, in which nothing changes."""
+        target = given["self"]
+        self._refuse_external(op, target)
+        base, _, overload = op.partition(".")
+        view = self._view(target)
+        overload = "int" if base == "transpose_" else overload
+        function = getattr(getattr(torch.ops.aten, base[:-1]), overload or "default")
+        result = function(*args, **kwargs)
+        spelled, new_args = canonical(function, op_name(function), given, result)
+        if new_args is not None:
+            step = step_of(function, spelled, new_args, target, result, 0)
+            if view.group.value is not None:
+                view.value, = self.builder.add_node(spelled, self._encode(spelled, new_args), [result], self._line())
+                view.version = view.group.version
+            view.chain += (step,)
+        return func(*args, **kwargs)
 
     def _write_call(self, func: Any, op: str, given: Dict[str, Any], written: Sequence[str], args: Any,
                     kwargs: Any) -> Any:

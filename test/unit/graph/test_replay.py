@@ -164,13 +164,24 @@ def runs_a_recurrence(x):
     return hidden, hidden[hidden > 0]
 
 
+def reshapes_in_place(x):
+    y, mask = work(x), torch.zeros(8, 4)
+    part = y[:, 1:2]
+    y.unsqueeze_(0).transpose_(1, 2)
+    mask.t_()[1:] = y[0, :3, 0, 0]
+    y[0, 0] = 2.0
+    n = int(part.argmax()) % 8
+    y.squeeze_()[..., n] = 1.0
+    return y, part, mask
+
+
 def returns_its_input(x):
     return x, work(x)[x.repeat(1, 2, 1, 1)[:, :4] > 0.5]
 
 
 MODELS = [selects, branches, reads_numbers, uses_numpy, loops, writes_after, writes_before, writes_to_its_input,
           keeps_a_slice, keeps_in_containers, needs_only_shapes, swallows, rounds, looks_closely,
-          runs_a_recurrence, returns_its_input]
+          runs_a_recurrence, reshapes_in_place, returns_its_input]
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda m: m.__name__)
