@@ -1,19 +1,21 @@
 """What a recorded model looks like to the scheduler: which operators can be cut, and where little has to travel."""
 import argparse
+import json
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
-import torch
 from matplotlib.patches import Patch
 
-from intra_dp_ros.apps.models import DEFAULT_MODEL, ModelError, load_model
+from intra_dp_ros.apps.models import ModelError
+from intra_dp_ros.bench.operators import as_lines, operators, reasons
+from intra_dp_ros.bench.options import add_model_options, model_of, random_inputs
 from intra_dp_ros.bench.plots import FAINT, INK, figure, save, title
 from intra_dp_ros.graph.graph import Graph
 from intra_dp_ros.graph.record import RecordingError, record
-from intra_dp_ros.graph.registry import TORCH_DTYPE
-from intra_dp_ros.lop.rules.rule import GLOBAL, LOCAL
+from intra_dp_ros.lop.axis import prepare
+from intra_dp_ros.lop.rules.rule import GLOBAL, LOCAL, REDUCE
 from intra_dp_ros.lop.tiling import Tiling
 
 _LISTED = 12  # operators and cuts printed
@@ -73,28 +75,34 @@ def describe(name: str, tiling: Tiling) -> str:
         name: of the model.
         tiling: of its recorded graph.
     """
-    graph = tiling.graph
-    kinds = Counter(rule.kind for rule in tiling.rules)
+    graph, table = tiling.graph, operators(tiling)
+    found = depths(graph)
+    return "\n".join([
+        *as_lines(table),
+        "",
+        *totals(name, tiling),
+        "",
+        "global operators (need their whole input), and why:",
+        *reasons(table, _LISTED),
+        "",
+        "depths at which less has to travel than anywhere before:", _HEADING,
+        *(_row(graph, d, found[0]) for d in record_lows(found)[:_LISTED]), "",
+        "smallest tensors at which the model can be cut like a chain:", _HEADING,
+        *(_row(graph, d, found[0]) for d in small_articulations(found, _LISTED // 2))])
+
+
+def totals(name: str, tiling: Tiling) -> List[str]:
+    """A few lines: operators by class, weights, what goes in and out."""
+    graph, kinds = tiling.graph, Counter(rule.kind for rule in tiling.rules)
     values = sum(c.nbytes for c in graph.constants.values())
-    lines = [
-        "{}: {} operators, {} local and {} global".format(name, len(graph.nodes), kinds[LOCAL], kinds[GLOBAL]),
+    return [
+        "{}: {} operators, {} local, {} reduce and {} global".format(
+            name, len(graph.nodes), kinds[LOCAL], kinds[REDUCE], kinds[GLOBAL]),
         "constants  {:.2f} million values, {:.1f} MB".format(parameters(graph) / 1e6, values / 1e6),
         "inputs     " + _tensors(graph, graph.inputs),
         "outputs    " + _tensors(graph, graph.outputs),
-        "",
-        "local operators (cut into rows):",
-        *_counts(Counter(n.op for n, r in zip(graph.nodes, tiling.rules) if r.kind == LOCAL)),
-        "",
-        "global operators (need their whole input):",
-        *_counts(tiling.global_operators()),
-        "",
+        "cut along  dimension {}".format(", ".join(str(tiling.axis[t]) for t in graph.inputs)),
     ]
-    found = depths(graph)
-    lines += ["depths at which less has to travel than anywhere before:", _HEADING,
-              *(_row(graph, d, found[0]) for d in record_lows(found)[:_LISTED]), "",
-              "smallest tensors at which the model can be cut like a chain:", _HEADING,
-              *(_row(graph, d, found[0]) for d in small_articulations(found, _LISTED // 2))]
-    return "\n".join(lines)
 
 
 def parameters(graph: Graph) -> int:
@@ -112,15 +120,6 @@ def _numel(shape: Sequence[int]) -> int:
 def _tensors(graph: Graph, tensors: Sequence[int]) -> str:
     specs = [graph.tensors[t] for t in tensors]
     return ", ".join("{} {} ({} bytes)".format(s.dtype, "x".join(map(str, s.shape)), s.nbytes) for s in specs)
-
-
-def _counts(counts: Dict[str, int]) -> List[str]:
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    lines = ["  {:6d}  {}".format(count, op) for op, count in ordered[:_LISTED]]
-    rest = ordered[_LISTED:]
-    if rest:
-        lines.append("  {:6d}  of {} other kinds".format(sum(count for _, count in rest), len(rest)))
-    return lines or ["       0"]
 
 
 def _row(graph: Graph, cut: Depth, inputs: Depth) -> str:
@@ -169,22 +168,23 @@ def _title(name: str, found: Sequence[Depth]) -> str:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Record a model and print what the scheduler can do with it."""
     parser = argparse.ArgumentParser(prog="inspect", description=main.__doc__)
-    parser.add_argument("--model", default=DEFAULT_MODEL, help="model name (default: %(default)s)")
-    parser.add_argument("--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="of the input image [pixel]")
-    parser.add_argument("--picture", metavar="FILE", help="PNG to write: bytes over depth")
+    add_model_options(parser)
+    parser.add_argument("--json", metavar="FILE", help="write the table of operators as JSON")
+    parser.add_argument("--plot", metavar="FILE", help="PNG to write: bytes over depth")
     options = parser.parse_args(argv)
     try:
-        model = load_model(options.model, size=options.size)
-        inputs = tuple(torch.zeros(spec.shape, dtype=TORCH_DTYPE[spec.dtype]) for spec in model.input_specs)
-        tiling = Tiling(record(model.module, inputs).graph)
+        model = model_of(options)
+        recording = record(model.module, random_inputs(model, options.seed))
+        tiling = Tiling(prepare(recording).graph)
         print(describe("{} ({} weights)".format(model.name, model.weights), tiling))
-        if options.picture:
-            draw(model.name, tiling, options.picture)
+        if recording.tail is not None:
+            print("\nthe recording ends at {}; the rest runs in the application".format(recording.tail))
+        if options.json:
+            with open(options.json, "w") as file:
+                json.dump({"model": model.name, "operators": [asdict(o) for o in operators(tiling)]}, file, indent=1)
+        if options.plot:
+            draw(model.name, tiling, options.plot)
     except (ModelError, RecordingError, OSError) as error:
         print("error: {}".format(error), file=sys.stderr)
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

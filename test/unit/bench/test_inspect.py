@@ -1,8 +1,11 @@
 """What passes between the operators of a recorded model."""
+import json
+
 import pytest
 import torch
 
 from intra_dp_ros.bench import inspect
+from intra_dp_ros.bench.operators import as_lines, operators
 from intra_dp_ros.graph.record import record
 from intra_dp_ros.lop.tiling import Tiling
 
@@ -40,11 +43,29 @@ def test_small_cuts(tiling):
     assert [d.depth for d in inspect.small_articulations(found, 1)] == [1]
 
 
-def test_the_text_counts_every_operator(tiling):
+def test_the_text_names_every_operator(tiling):
     text = inspect.describe("branches", tiling)
-    assert "branches: 5 operators, 4 local and 1 global" in text and inspect.parameters(tiling.graph) == 26 + 6
-    assert "       2  conv2d" in text and "       1  cumsum" in text
+    assert "branches: 5 operators, 4 local, 0 reduce and 1 global" in text
+    assert inspect.parameters(tiling.graph) == 26 + 6
+    assert "1  cumsum                       this call works across the rows, first at test_inspect.py" in text
     assert "float32 1x3x8x8 (768 bytes)" in text and "       1         128     16.7 %  conv2d: float32 1x2x4x4" in text
+
+
+def test_the_table(tiling):
+    table = operators(tiling)
+    assert [o.op for o in table] == ["conv2d", "relu", "conv2d", "add.Tensor", "cumsum"]
+    assert [o.receptive_field for o in table] == [2, 2, 2, 2, 8]
+    assert [o.kind for o in table] == ["local"] * 4 + ["global"]
+    assert [o.axis for o in table] == [2, 2, 2, 2, None] and table[0].shape == (1, 2, 4, 4)
+    assert table[0].source.startswith("test_inspect.py:") and table[4].why and not table[0].why
+    lines = as_lines(table)
+    assert len(lines) == 6 and lines[1].split()[:4] == ["0", "conv2d", "local", "2"]
+
+
+def test_receptive_fields_of_a_deep_chain():
+    net = torch.nn.Sequential(*(torch.nn.Conv2d(1, 1, 3, stride=s, padding=1) for s in (1, 2, 1)))
+    tiling = Tiling(record(net.eval(), (torch.zeros(1, 1, 32, 4),)).graph)
+    assert [o.receptive_field for o in operators(tiling)] == [3, 5, 9]  # 1 + 2, + 2, + 2 * 2
 
 
 def test_results_stay_until_the_end():
@@ -57,9 +78,13 @@ def test_results_stay_until_the_end():
 
 def test_main(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("INTRA_DP_CACHE", str(tmp_path))
-    path = tmp_path / "bytes.png"
-    assert inspect.main(["--size", "64", "64", "--picture", str(path)]) == 0
-    assert "movenet-multipose (random weights)" in capsys.readouterr().out
-    assert path.read_bytes()[:4] == b"\x89PNG" and path.stat().st_size > 5000
+    plot, table = tmp_path / "bytes.png", tmp_path / "table.json"
+    assert inspect.main(["--input", "1x64x64x3", "--plot", str(plot), "--json", str(table)]) == 0
+    out = capsys.readouterr().out
+    assert "movenet-multipose (random weights)" in out
+    assert plot.read_bytes()[:4] == b"\x89PNG" and plot.stat().st_size > 5000
+    rows = json.loads(table.read_text())["operators"]
+    assert "{} operators".format(len(rows)) in out
+    assert {"index", "op", "kind", "axis", "shape", "receptive_field", "nbytes", "source"} <= set(rows[0])
     assert inspect.main(["--model", "nothing"]) == 1
     assert "no model 'nothing'" in capsys.readouterr().err
