@@ -209,6 +209,26 @@ def _repeated_cat(ctx: Context, new: _Growing) -> bool:
     return new.finish(ctx.node, ctx.node.op, 0, tensors=tuple(tensors), dim=ctx.arg("dim", 0))
 
 
+def _overwrite(ctx: Context, new: _Growing) -> bool:
+    """A slice along the axis that is written over: what is before it, the source, and what is behind it."""
+    tensor, source, rows = ctx.arg("self"), ctx.arg("src"), ctx.shape(ctx.arg("self"))
+    axis = wrap(ctx.arg("dim", 0), len(rows))
+    start = min(max(wrap(ctx.arg("start") or 0, rows[axis]), 0), rows[axis])
+    end = ctx.arg("end")
+    end = rows[axis] if end is None else min(max(wrap(end, rows[axis]), start), rows[axis])
+    if ctx.axis(source) != axis or ctx.arg("step", 1) != 1:
+        return False
+    if (start, end) == (0, rows[axis]):
+        return new.finish(ctx.node, "clone", 0, self=source)
+    if not ctx.is_row_wise(tensor) or ctx.axis(tensor) != axis:
+        return False
+    parts = [_slice(ctx, new, tensor, axis, 0, start)] if start else []
+    parts.append(source)
+    if end < rows[axis]:
+        parts.append(_slice(ctx, new, tensor, axis, end, rows[axis]))
+    return new.finish(ctx.node, "cat", 0, tensors=tuple(parts), dim=axis)
+
+
 def _row_wise(argument: str, rewrite: Rewrite) -> Rewrite:
     return lambda ctx, new: ctx.is_row_wise(ctx.arg(argument)) and rewrite(ctx, new)
 
@@ -222,4 +242,5 @@ REWRITES: Dict[str, Rewrite] = {
     "roll": _row_wise("self", _roll),
     **{name: _row_wise("self", _split) for name in ("split", "split_with_sizes", "chunk")},
     "cat": _repeated_cat,
+    "slice_scatter": _row_wise("src", _overwrite),
 }

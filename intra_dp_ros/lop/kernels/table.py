@@ -24,6 +24,8 @@ KERNELS: Dict[str, Callable[[TileKernel, Tiles, int, int], Outputs]] = {
     "im2col": shuffle.im2col,
     **{name: rowwise.reshape for name in RESHAPES},
     "expand": rowwise.expand,
+    "slice_scatter": rowwise.pointwise,
+    "select_scatter": rowwise.pointwise,
     **{name: rowwise.product for name in ("matmul", "bmm")},
     "scaled_dot_product_attention": rowwise.attention,
     "cat": rowwise.join,

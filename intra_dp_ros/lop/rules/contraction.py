@@ -34,7 +34,8 @@ def _product(ctx: Context, left: Any, right: Any) -> Optional[Rule]:
     a, b, out = ctx.shape(left), ctx.shape(right), ctx.out_shape()
     if len(a) < 2 or len(b) < 2:
         return None
-    places = {}  # factor -> dimension of the output that its axis is; a factor whose axis is summed over is needed whole
+    # factor -> dimension of the output that its axis is; a factor whose axis is summed over is needed whole
+    places = {}
     for factor, shape, inner in ((left, a, len(a) - 1), (right, b, len(b) - 2)):
         if ctx.is_row_wise(factor) and ctx.axis(factor) != inner:
             places[factor] = ctx.axis(factor) + len(out) - len(shape)

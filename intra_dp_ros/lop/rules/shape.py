@@ -133,14 +133,16 @@ def moved(ctx: Context) -> Optional[Rule]:
 
 
 def scatter(ctx: Context) -> Optional[Rule]:
-    """``slice_scatter`` and ``select_scatter`` into another dimension."""
+    """``slice_scatter`` and ``select_scatter`` into another dimension, also into a constant."""
     tensor, source = ctx.arg("self"), ctx.arg("src")
-    axis, dim = ctx.axis(tensor), wrap(ctx.arg("dim", 0), len(ctx.shape(tensor)))
-    dropped = ctx.node.name == "select_scatter" and dim < axis
-    if dim == axis or not ctx.is_row_wise(source) or ctx.axis(source) != axis - dropped or source == tensor:
+    if not ctx.is_row_wise(source) or source == tensor:
         return None
-    identity = interval.identity(ctx.rows(tensor))
-    return ctx.local(axis, (tensor, identity), (source, identity))
+    dim, dropped = wrap(ctx.arg("dim", 0), len(ctx.shape(tensor))), ctx.node.name == "select_scatter"
+    axis = ctx.axis(source) + (dropped and dim <= ctx.axis(source))
+    if dim == axis or (ctx.is_row_wise(tensor) and ctx.axis(tensor) != axis):
+        return None
+    identity = interval.identity(ctx.rows(source))
+    return ctx.local(axis, *((t, identity) for t in (tensor, source) if ctx.is_row_wise(t)))
 
 
 def index_select(ctx: Context) -> Optional[Rule]:

@@ -80,4 +80,5 @@ RULES: Dict[str, Callable[[Context], Optional[Rule]]] = {
 }
 
 #: Rules that find out themselves which operand has rows; for the others it is the first one, or the call is global.
-ANY_OPERAND = frozenset({rowwise.pointwise, contraction.matmul, contraction.added_product, rowwise.embedding})
+ANY_OPERAND = frozenset({
+    rowwise.pointwise, rowwise.embedding, contraction.matmul, contraction.added_product, shape.scatter})
