@@ -3,6 +3,7 @@ from typing import List, Optional, Tuple
 
 import torch
 
+_SMALL = 4  # a run of which no more than 1/_SMALL is needed is copied
 Run = Tuple[int, int, torch.Tensor]  # first row, one past the last, rows
 
 
@@ -59,6 +60,10 @@ class LineBuffer:
         self._lowest = below
         while self._runs and self._runs[0][1] <= below:
             del self._runs[0]
+        if self._runs and self._axis is not None:
+            first, last, rows = self._runs[0]
+            if 0 < (last - below) * _SMALL <= last - first:  # a copy of the halo rows sets the rest of the run free
+                self._runs[0] = (below, last, rows.narrow(self._axis, below - first, last - below).clone())
 
     def _joined(self, start: int, stop: int) -> Run:
         """One run that holds rows ``[start, stop)``; joining copies, so rows that nobody needs stay behind."""

@@ -93,11 +93,12 @@ class Stream:
         return reachable(step.first, step.last, ready, step.grain)
 
     def _compute(self, index: int, step: Step, start: int, stop: int) -> None:
-        outputs = self._run(step, start, stop)
+        tiles = self._take(step, start, stop)
         self._at[index] = stop
-        self.steps_done += 1
         for t, _, _ in step.inputs:
-            self._release(t)
+            self._release(t)  # before computing: the tiles hold what is needed, and let go of it operator by operator
+        outputs = _run(step, tiles, start, stop)
+        self.steps_done += 1
         for t, value in zip(step.outputs, outputs):
             wanted = self.program.emit.get(t)
             if wanted is not None and self._on_rows is not None:
@@ -109,16 +110,13 @@ class Stream:
         if self._pace is not None:
             self._pace()
 
-    def _run(self, step: Step, start: int, stop: int) -> Outputs:
+    def _take(self, step: Step, start: int, stop: int) -> List[Dict[int, torch.Tensor]]:
+        """What the operators of a step read from the buffers."""
         tiles: List[Dict[int, torch.Tensor]] = [{} for _ in step.run]
         for t, rows, place in step.inputs:
             first, last = rows.lists[0][start], rows.lists[1][stop - 1]
             tiles[place][t] = self._buffers[t].take(first, last) if first < last else self._no_rows(t)
-        outputs = step.run[0](tiles[0], start, stop)
-        for run, t, own in zip(step.run[1:], step.passed, tiles[1:]):
-            own[t] = outputs[0]
-            outputs = run(own, start, stop)
-        return outputs
+        return tiles
 
     def _no_rows(self, tensor: int) -> torch.Tensor:
         """A tile of no rows: what lies in the padding, or in another input of a concatenation."""
@@ -136,3 +134,15 @@ class Stream:
             if at < steps[index].last and (lowest is None or needs[at] < lowest):
                 lowest = needs[at]
         self._buffers[tensor].drop(lowest)
+
+
+def _run(step: Step, tiles: List[Dict[int, torch.Tensor]], start: int, stop: int) -> Outputs:
+    """The operators of a step, one after the other; what they have read is dropped as they go."""
+    tiles.reverse()
+    outputs = step.run[0](tiles.pop(), start, stop)
+    for run, t in zip(step.run[1:], step.passed):
+        own = tiles.pop()
+        own[t] = outputs[0]
+        del outputs
+        outputs = run(own, start, stop)
+    return outputs
