@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from intra_dp_ros.apps import models
 from intra_dp_ros.apps.assets import asset_path
+from intra_dp_ros.apps.loaders.zoo import FETCH, ZOO
 from intra_dp_ros.apps.models import PRETRAINED, RANDOM, InputSpec, ModelError, load_model
 from intra_dp_ros.graph.record import record
 
-has_weights = all(asset_path("{}.{}".format(name, end)) for name in models._ZOO for end in ("json", "bin"))
-needs_weights = pytest.mark.skipif(not has_weights, reason="pretrained weights are not in the cache: " + models._FETCH)
+has_weights = all(asset_path("{}.{}".format(name, end)) for name in ZOO for end in ("json", "bin"))
+needs_weights = pytest.mark.skipif(not has_weights, reason="pretrained weights are not in the cache: " + FETCH)
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_a_factory_of_the_user(user_module, tmp_path):
         load_model("module:user_models:number")
     with pytest.raises(ModelError, match="ZeroDivisionError"):
         load_model("module:user_models:broken")
-    with pytest.raises(ModelError, match="size cannot be given"):
+    with pytest.raises(ModelError, match="size, shape or dtype cannot be given"):
         load_model("module:user_models:with_example", size=(4, 4))
     assert load_model("module:user_models:make", size=(8, 6)).input_specs == (InputSpec((1, 8, 6, 3), "uint8"),)
     path = tmp_path / "weights.pt"
@@ -113,6 +113,46 @@ def test_torchvision_takes_the_image_as_bytes():
         load_model("torchvision:mobilenet_v3_smal")
 
 
+@pytest.mark.parametrize("name, shape, dtype, ends_in", [
+    ("mobilenet_v3_small", (1, 3, 64, 64), "uint8", False), ("squeezenet1_1", (1, 3, 64, 64), "float32", False),
+    ("lraspp_mobilenet_v3_large", (1, 64, 64, 3), None, False), ("raft_small", (1, 128, 128, 3), None, False),
+    ("ssdlite320_mobilenet_v3_large", (1, 64, 96, 3), None, True), ("r3d_18", (1, 4, 32, 32, 3), None, False)])
+def test_a_torchvision_model_of_every_kind_is_recorded(name, shape, dtype, ends_in):
+    pytest.importorskip("torchvision", reason="torchvision is not installed")
+    torch.set_num_threads(1)
+    loaded = load_model("torchvision:" + name, shape=shape, dtype=dtype)
+    assert loaded.input_specs == (InputSpec(shape, dtype or "uint8"),) * (2 if name == "raft_small" else 1)
+    x = [torch.randint(0, 256, shape).to(getattr(torch, spec.dtype)) for spec in loaded.input_specs]
+    recording = record(loaded.module, tuple(x))
+    assert [recording.graph.tensors[i].dtype for i in recording.graph.inputs] == [dtype or "uint8"] * len(x)
+    assert (recording.tail is not None) == ends_in  # detectors sort out their boxes in the application
+
+
+def test_layouts_of_an_image_give_the_same():
+    pytest.importorskip("torchvision", reason="torchvision is not installed")
+    x = torch.randint(0, 256, (1, 64, 96, 3), dtype=torch.uint8)
+    plain = (x.permute(0, 3, 1, 2) / 255.0 - torch.tensor([0.485, 0.456, 0.406])[:, None, None]) / torch.tensor(
+        [0.229, 0.224, 0.225])[:, None, None]
+    with torch.inference_mode():
+        out = [load_model("torchvision:squeezenet1_1", shape=y.shape, dtype=str(y.dtype)[6:]).module(y)
+               for y in (x, x.permute(0, 3, 1, 2).contiguous(), plain)]
+    assert torch.allclose(out[0], out[1], atol=1e-4) and torch.allclose(out[0], out[2], atol=1e-4)
+
+
+@pytest.mark.parametrize("name, options, words", [
+    ("torchvision:squeezenet1_1", {"dtype": "int64"}, "uint8 images or float32"),
+    ("torchvision:squeezenet1_1", {"dtype": "float32", "shape": (1, 64, 64, 3)}, r"float32 \[1, 3, H, W\], got"),
+    ("torchvision:r3d_18", {"shape": (1, 64, 64, 3)}, r"\[1, T, H, W, 3\]"),
+    ("centernet", {"dtype": "float32"}, "takes uint8 images"), ("centernet", {"dtype": "float"}, "no element type"),
+    ("centernet", {"shape": (1, 3, 512, 512)}, "takes uint8 images"), ("centernet", {"shape": (0,)}, "positive"),
+    ("centernet", {"shape": (1, 512, 512, 3), "size": (512, 512)}, "not both")])
+def test_inputs_that_do_not_fit(name, options, words):
+    if name.startswith("torchvision"):
+        pytest.importorskip("torchvision", reason="torchvision is not installed")
+    with pytest.raises(ModelError, match=words):
+        load_model(name, **options)
+
+
 @needs_weights
 def test_weights_of_another_model_are_refused():
     with pytest.raises(ModelError, match="block_14_project/Conv2D_weights.*1440, 240"):
@@ -120,7 +160,7 @@ def test_weights_of_another_model_are_refused():
 
 
 @needs_weights
-@pytest.mark.skipif(asset_path("vtest.avi") is None, reason="the video is not in the cache: " + models._FETCH)
+@pytest.mark.skipif(asset_path("vtest.avi") is None, reason="the video is not in the cache: " + FETCH)
 @pytest.mark.parametrize("name, least", [("movenet-multipose", 4), ("centernet", 6)])
 def test_pretrained_models_find_the_pedestrians(name, least):
     people = pytest.importorskip("intra_dp_ros.apps.people", reason="OpenCV is not installed")

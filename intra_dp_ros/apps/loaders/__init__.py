@@ -1,0 +1,1 @@
+"""How models of each kind are loaded; `intra_dp_ros.apps.models.load_model` is the way in."""

@@ -1,0 +1,1 @@
+"""Networks written here, of the sizes of the published ones; their weights are the user's, or random."""
