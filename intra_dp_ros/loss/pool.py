@@ -87,16 +87,23 @@ class Pool:
                          (g.halo + 0.5) / 2])
 
     def neighbours(self, genome: Genome) -> List[Genome]:
-        """Genomes with one gene changed a little."""
-        last = len(self.staircase.cuts) - 1
-        shares = (-4 / SHARES, -1 / SHARES, 1 / SHARES, 4 / SHARES)
-        steps = {"upper_cut": (-1, 1), "lower_cut": (-1, 1), "exit": (-1, 1), "raw_chunks": (-1, 1),
-                 "robot_chunks": (-1, 1), "grain": (-1, 1), "halo": (-1, 1), "upper_rows": shares, "lower_rows": shares}
-        most = {"raw_chunks": len(RAW_CHUNKS) - 1, "robot_chunks": len(ROBOT_CHUNKS) - 1, "grain": len(GRAINS) - 1,
-                "halo": 1, "upper_rows": 1.0, "lower_rows": 1.0}
-        found = [replace(genome, **{name: getattr(genome, name) + step}) for name, some in steps.items()
-                 for step in some if 0 <= getattr(genome, name) + step <= most.get(name, last)]
-        return [g for g in found if g.upper_cut <= g.lower_cut <= g.exit]
+        """Genomes with one gene changed, a little or to where another one is, or with both bands moved together."""
+        g, last = genome, len(self.staircase.cuts) - 1
+        changes: List[Dict[str, float]] = [
+            {name: getattr(g, name) + step} for name in ("upper_cut", "lower_cut", "exit", "raw_chunks", "robot_chunks")
+            for step in (-1, 1)]
+        changes += [{name: getattr(g, name) + step / SHARES} for name in ("upper_rows", "lower_rows")
+                    for step in (-8, -4, -1, 1, 4, 8)]
+        changes += [{"upper_rows": g.upper_rows + step / SHARES, "lower_rows": g.lower_rows + step / SHARES}
+                    for step in (-4, -1, 1, 4)]
+        changes += [{"upper_cut": g.upper_cut + step, "lower_cut": g.lower_cut + step} for step in (-1, 1)]
+        changes += [{"grain": 1 - g.grain}, {"halo": 1 - g.halo}, {"upper_rows": g.lower_rows},
+                    {"lower_rows": g.upper_rows}, {"upper_rows": 0.0}, {"upper_cut": 0}, {"exit": last}]
+        most = {"upper_cut": last, "lower_cut": last, "exit": last, "raw_chunks": len(RAW_CHUNKS) - 1,
+                "robot_chunks": len(ROBOT_CHUNKS) - 1}
+        found = [replace(g, **change) for change in changes
+                 if all(0 <= value <= most.get(name, 1) for name, value in change.items())]
+        return [f for f in found if f.upper_cut <= f.lower_cut <= f.exit and f != g]
 
     def seeds(self) -> List[Genome]:
         """Offload and streamed offload, every layer cut, and bands of several heights between the narrow cuts."""

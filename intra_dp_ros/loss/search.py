@@ -24,8 +24,9 @@ from intra_dp_ros.lop.plan import Plan
 from intra_dp_ros.lop.tiling import Tiling
 
 _DIFFERENCE, _CROSSOVER = 0.6, 0.8  # F and CR of differential evolution
-_PARENTS = 8  # distinct best candidates of a bandwidth, from which its next ones are made
-_POLISHED, _POLISHING = 2, 16  # so many of the best are refined, in so many steps at most
+_PARENTS = 12  # distinct best candidates of a bandwidth, from which its next ones are made
+_TRIALS, _STRANGERS = 160, 16  # new candidates of a generation, of all bandwidths together, and random ones among them
+_POLISHED, _POLISHING = 40, 24  # so many of the best of all bandwidths are refined, in so many steps at most
 _FINALISTS = 3  # candidates of a bandwidth that the simulation itself judges
 
 
@@ -35,7 +36,7 @@ def search(tiling: Tiling, timeline: Timeline, link: LinkModel, codec: str = "ra
 
 
 def search_ladder(tiling: Tiling, timeline: Timeline, links: Sequence[LinkModel], codec: str = "raw",
-                  objective: Objective = Objective(), power: PowerModel = PowerModel(), generations: int = 12,
+                  objective: Objective = Objective(), power: PowerModel = PowerModel(), generations: int = 24,
                   seed: int = 0, more_seeds: Sequence[Plan] = (), should_stop: Callable[[], bool] = lambda: False,
                   progress: Callable[[int, int], None] = lambda done, total: None,
                   seconds: float = float("inf")) -> List[Plan]:
@@ -44,7 +45,7 @@ def search_ladder(tiling: Tiling, timeline: Timeline, links: Sequence[LinkModel]
     Args:
         links: alike but for their bandwidths.
         codec: of the graph's inputs.
-        generations: of the evolution; in each every link makes `_PARENTS` new candidates, or fewer when there are many.
+        generations: of the evolution.
         more_seeds: further plans that compete, e.g. those of other strategies.
         should_stop: asked between generations; the best so far are returned.
         progress: called with (steps done, steps in all).
@@ -89,14 +90,15 @@ def _best(plans: Sequence[Plan], timeline: Timeline, link: LinkModel, objective:
 def _evolve(pool: Pool, random: np.random.RandomState, generations: int, should_stop: Callable[[], bool],
             progress: Callable[[int, int], None]) -> None:
     steps = generations + _POLISHING + 1
-    pool.try_all(pool.seeds() + [pool.genome(random.uniform(0, 1, GENES)) for _ in range(_PARENTS)])
+    pool.try_all(pool.seeds())
     progress(1, steps)
     links = range(pool.costs.shape[1])
-    trials = max(3, min(_PARENTS * 4, 128 // len(links)))  # per link and generation
+    trials = max(4, min(48, _TRIALS // len(links)))  # per link and generation
+    polished = max(2, min(6, _POLISHED // len(links)))  # per link
     for generation in range(generations):
         if should_stop():
             return
-        new: List[Genome] = []
+        new: List[Genome] = [pool.genome(random.uniform(0, 1, GENES)) for _ in range(_STRANGERS)]
         for link in links:
             parents = np.array([pool.vector(pool.genomes[k]) for k in pool.best(link, _PARENTS)])
             new += [pool.genome(_trial(parents, i, random)) for i in range(trials)]
@@ -108,7 +110,7 @@ def _evolve(pool: Pool, random: np.random.RandomState, generations: int, should_
             return
         around: List[Genome] = []
         for link in links:
-            for k in pool.best(link, _POLISHED):
+            for k in pool.best(link, polished):
                 if k not in refined[link]:
                     refined[link].add(k)
                     around += pool.neighbours(pool.genomes[k])
