@@ -88,8 +88,11 @@ class Population:
         ready = np.take_along_axis(np.concatenate([np.zeros((len(ends), 1)), ends - band.cost_s], axis=1),
                                    up.event + 1, axis=1) + up.offset_s
         codecs = ([self._codec(r.tensor, d) for r in runs] for runs, d in ((ups, UP), (downs, DOWN)))
-        return Candidates(up, down, *codecs, ready, ends[:, -1], server.cost_s, rest.cost_s), self._two_way(
-            ups, at, start)
+        never = np.zeros(len(up.count), bool)  # rows are to come down, but nothing goes up to make the server begin
+        for r in downs:
+            never |= (r.start < r.stop) & (up.count == 0)
+        return (Candidates(up, down, *codecs, ready, ends[:, -1], server.cost_s, rest.cost_s),
+                never | self._two_way(ups, at, start))
 
     def _transfers(self, stop: np.ndarray, start: np.ndarray
                    ) -> Tuple[List[_Runs], List[_Runs], Dict[int, np.ndarray]]:

@@ -113,7 +113,6 @@ class _Simulation:
             if last_down >= 0:
                 robot = np.where(is_down, np.maximum(robot, arrived) + c.robot_s[row, down], robot)
             at_up, at_down = at_up + is_up, at_down + is_down
-        robot = np.where(at_down < downs, np.inf, robot)  # nothing goes up, so the server never begins
         busy = (c.band_s + c.robot_s.sum(axis=1))[:, None]
         with np.errstate(invalid="ignore"):
             radio = np.minimum(np.nan_to_num(radio, nan=0.0), np.maximum(0.0, robot - busy))
