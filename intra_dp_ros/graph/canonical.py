@@ -43,7 +43,7 @@ FIRST_ONLY = frozenset({"expand_as", "view_as", "reshape_as", "type_as", "to.oth
 DATA_DEPENDENT = frozenset({
     "_local_scalar_dense", "item", "is_nonzero", "equal", "allclose", "nonzero", "nonzero_numpy", "argwhere",
     "masked_select", "unique_dim", "unique_consecutive", "_unique", "_unique2", "unique_dim_consecutive", "bincount",
-    "repeat_interleave.Tensor", "nms", "_assert_async",
+    "repeat_interleave.Tensor", "torchvision::nms", "_assert_async",
 })
 
 #: Operators that only permute the axes of their first argument, without copying.

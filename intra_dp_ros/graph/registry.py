@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 import torch
 
+from intra_dp_ros.graph import custom_ops  # noqa: F401  (defines torch.ops.intra_dp_ros)
 from intra_dp_ros.graph.graph import ITEMSIZE, Const, DType, GraphError, OpNode, Ref, iter_args
 
 #: The one table between the names in a graph and torch's dtypes.
@@ -115,7 +116,7 @@ FAMILIES: Dict[str, Tuple[str, ...]] = {
     "index": (
         "gather", "index.Tensor", "index_select", "scatter.src", "scatter.value", "scatter_add", "index_put",
         "index_add", "index_copy", "index_fill.int_Scalar", "masked_scatter", "embedding", "one_hot", "take_along_dim",
-        "take", "cdist", "torchvision::roi_align",
+        "take", "cdist", "torchvision::roi_align", "intra_dp_ros::nms",
     ),
 }
 
