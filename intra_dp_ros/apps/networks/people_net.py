@@ -122,7 +122,7 @@ class PeopleNet(torch.nn.Module):
         x = torch.cat([x[..., i::2, j::2] for j in (0, 1) for i in (0, 1)], 1)
         predictions = torch.cat([
             self._decode(head(y), index) for index, (head, y) in enumerate(zip(self.heads, self._features(x)))], 1)
-        return predictions if self.raw else self._detections(predictions[0])
+        return predictions if self.raw else detections(predictions[0], self.score, self.iou)
 
     def _features(self, x: torch.Tensor) -> List[torch.Tensor]:
         x = self.focus(x)
@@ -158,15 +158,17 @@ class PeopleNet(torch.nn.Module):
         points = points + cells.repeat(1, 1, 1, 1, KEYPOINTS) * stride
         return torch.cat((centre, size, y[..., 4:5 + CLASSES], points), 4).flatten(1, 3)
 
-    def _detections(self, rows: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
-        scores, classes = (rows[:, 4:5] * rows[:, 5:5 + CLASSES]).max(1)
-        scores, best = torch.topk(scores, min(CANDIDATES, len(rows)))
-        rows, classes = rows.index_select(0, best), classes.index_select(0, best)
-        half = rows[:, 2:4] * 0.5
-        boxes = torch.cat((rows[:, :2] - half, rows[:, :2] + half), 1)
-        apart = classes[:, None].to(boxes.dtype) * 4096.0  # [pixel]: no two classes overlap
-        keep = torch.ops.intra_dp_ros.nms(boxes + apart, scores, self.iou) & (scores > self.score)
-        found = torch.cat((boxes, scores[:, None], classes[:, None].to(boxes.dtype), rows[:, 5 + CLASSES:]), 1)
-        ranks, first = torch.topk(torch.where(keep, scores, scores - 2.0), min(DETECTIONS, len(found)))
-        valid = ranks > 0.0
-        return found.index_select(0, first) * valid[:, None].to(found.dtype), valid
+
+def detections(rows: torch.Tensor, score: float, iou: float) -> Tuple[torch.Tensor, torch.Tensor]:
+    """The best of the predictions `[A, 57]` without their rivals, as `PeopleNet` gives them."""
+    scores, classes = (rows[:, 4:5] * rows[:, 5:5 + CLASSES]).max(1)
+    scores, best = torch.topk(scores, min(CANDIDATES, len(rows)))
+    rows, classes = rows.index_select(0, best), classes.index_select(0, best)
+    half = rows[:, 2:4] * 0.5
+    boxes = torch.cat((rows[:, :2] - half, rows[:, :2] + half), 1)
+    apart = classes[:, None].to(boxes.dtype) * 4096.0  # [pixel]: no two classes overlap
+    keep = torch.ops.intra_dp_ros.nms(boxes + apart, scores, iou) & (scores > score)
+    found = torch.cat((boxes, scores[:, None], classes[:, None].to(boxes.dtype), rows[:, 5 + CLASSES:]), 1)
+    ranks, first = torch.topk(torch.where(keep, scores, scores - 2.0), min(DETECTIONS, len(found)))
+    valid = ranks > 0.0
+    return found.index_select(0, first) * valid[:, None].to(found.dtype), valid
