@@ -15,7 +15,9 @@ from intra_dp_ros.apps.models import LoadedModel, ModelError, load_model
 from intra_dp_ros.apps.people import draw
 from intra_dp_ros.apps.pipeline import Answer, ImagePipeline, record_model
 from intra_dp_ros.graph.graph import GraphError
+from intra_dp_ros.loss.energy import PowerModel
 from intra_dp_ros.loss.link_model import FULL, HALF
+from intra_dp_ros.loss.objective import KINDS, LATENCY, Objective
 from intra_dp_ros.msg import BandwidthEstimate, InferenceStats, People
 from intra_dp_ros.ros import conversions, params
 from intra_dp_ros.ros.control import RosControl
@@ -66,6 +68,10 @@ class RobotNode:
         ~height, ~width (int, 0) [pixel]: of the model's input; 0: the model's default.
         ~threshold (double, -1): least score of a person, 0..1; -1: the model's default.
         ~strategy (string, auto): auto, local, offload, neurosurgeon or intra_dp.
+        ~objective (string, latency): of auto and intra_dp: latency, energy, weighted or deadline.
+        ~energy_weight (double, 0) [s/J]: of the objective weighted; ~deadline (double, 1) [s]: of deadline, which takes
+            the least energy among plans that meet it.
+        ~power/compute, ~power/transmit, ~power/standby (double, 13.35, 4.25, 4.04) [W]: of the robot's board.
         ~device (string, cpu), ~threads (int, 0: torch's default).
         ~duplex (string, half): of the link, half (Wi-Fi) or full.
         ~input_codec (string, raw): raw, png or lz4 for images on the way to the server.
@@ -239,7 +245,11 @@ def main() -> None:
                 robot_id=check_robot_id(params.read("~robot_id", "robot")), strategy=params.read("~strategy", "auto"),
                 device=params.read("~device", "cpu"), duplex=params.read("~duplex", HALF, choices=(HALF, FULL)),
                 slowdown=params.read("~robot_slowdown", 1.0, at_least=1.0),
-                input_codec=params.read("~input_codec", "raw", choices=available()))))
+                input_codec=params.read("~input_codec", "raw", choices=available()),
+                power=PowerModel(**{name: params.read("~power/" + name, getattr(PowerModel(), name), at_least=0.0)
+                                    for name in ("compute", "transmit", "standby")}),
+                objective=Objective(params.read("~objective", LATENCY, choices=KINDS),
+                                    params.read("~energy_weight", 0.0, at_least=0.0), params.read("~deadline", 1.0)))))
         node.setup()
     except (ModelError, GraphError, ValueError, OSError) as error:
         rospy.logfatal("robot: %s", error)

@@ -9,7 +9,9 @@ from typing import Callable, Dict, List, Optional
 
 from intra_dp_ros.lop.plan import Plan
 from intra_dp_ros.loss import table as tables
+from intra_dp_ros.loss.energy import PowerModel
 from intra_dp_ros.loss.link_model import LinkModel
+from intra_dp_ros.loss.objective import Objective
 from intra_dp_ros.loss.profile import Profile
 from intra_dp_ros.loss.table import PlanTable
 from intra_dp_ros.loss.timeline import Timeline
@@ -26,19 +28,23 @@ class Planner:
         slowdown: of the emulated robot.
         link: what the link is like; its bandwidths are replaced by those of the ladder.
         codec: of the graph's inputs.
+        objective, power: what LOSS minimises.
         folder: where tables are kept.
         ready: called with all plans whenever there are new ones.
         progress: called with (what, done, of).
     """
 
-    def __init__(self, engine: Engine, slowdown: float, link: LinkModel, codec: str, folder: str,
-                 ready: Callable[[List[Plan]], None], progress: Progress = no_progress) -> None:
+    def __init__(self, engine: Engine, slowdown: float, link: LinkModel, codec: str, objective: Objective,
+                 power: PowerModel, folder: str, ready: Callable[[List[Plan]], None],
+                 progress: Progress = no_progress) -> None:
         self._engine = engine
         self._robot = engine.profile.scaled(slowdown)
         #: What a local run takes, as measured at start [s].
         self.local_s = self._robot.frame_ms([rule.rows for rule in engine.tiling.rules]) / 1e3
         self._link = link
         self._codec = codec
+        self._objective = objective
+        self._power = power
         self._folder = folder
         self._ready = ready
         self._progress = progress
@@ -108,11 +114,12 @@ class Planner:
 
     def _make(self, server: Profile, strategy: str) -> PlanTable:
         timeline = self.timeline = Timeline(self._engine.tiling, self._robot, server)
-        key = tables.key(self._engine.tiling, self._robot, server, self._link, strategy, self._codec)
+        key = tables.key(self._engine.tiling, self._robot, server, self._link, strategy, self._codec, self._objective,
+                         self._power)
         made = tables.load(self._folder, key, self._engine.tiling, self._epoch)
         if made is None:
             made = tables.build(self._engine.tiling, timeline, self._link, strategy, self._codec,
-                                first_epoch=self._epoch,
+                                self._objective, self._power, first_epoch=self._epoch,
                                 progress=lambda done, total: self._progress("planning " + strategy, done, total),
                                 should_stop=lambda: self._closed or server != self._server)
             tables.save(self._folder, key, made)

@@ -21,6 +21,7 @@ from intra_dp_ros.lop.axis import prepare
 from intra_dp_ros.lop.plan import Plan, local_plan
 from intra_dp_ros.loss.energy import PowerModel
 from intra_dp_ros.loss.link_model import HALF, LinkModel
+from intra_dp_ros.loss.objective import Objective
 from intra_dp_ros.loss.spans import UPLINK, Span, outside
 from intra_dp_ros.loss.strategies import STRATEGIES
 from intra_dp_ros.runtime import stats
@@ -61,6 +62,7 @@ class RobotConfig:
     rtt_s: float = 0.002  # assumed when planning [s]
     input_codec: str = "raw"  # for graph inputs
     power: PowerModel = PowerModel()
+    objective: Objective = Objective()  # of the strategies auto and intra_dp
 
 
 class Robot:
@@ -90,9 +92,8 @@ class Robot:
         self.connection: Optional[Connection] = None
         self._weights = recording.weights
         self._progress = progress
-        self._planner = Planner(self.engine, config.slowdown, self._link_model(), config.input_codec,
-                                os.path.join(folder, "plans"),
-                                self._on_plans, progress)
+        self._planner = Planner(self.engine, config.slowdown, self._link_model(), config.input_codec, config.objective,
+                                config.power, os.path.join(folder, "plans"), self._on_plans, progress)
         self._local = Part.of_robot(self.engine.kernels, local_plan(self.engine.tiling))
         self._parts: Dict[int, Part] = {}  # by epoch
         self._words: Dict[int, str] = {0: "local"}

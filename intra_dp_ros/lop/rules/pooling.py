@@ -18,7 +18,7 @@ def pooling(ctx: Context) -> Optional[Rule]:
     """``max_pool{1,2,3}d`` and ``avg_pool{1,2,3}d``."""
     tensor = ctx.arg("self")
     index = spatial_index(ctx, tensor, int(ctx.node.name[-2]))
-    if index is None:
+    if index is None or (ctx.node.name.startswith("avg") and not ctx.is_exact_float(tensor)):
         return None
     axis = ctx.axis(tensor)
     return ctx.local(axis, (tensor, interval.window(

@@ -54,6 +54,10 @@ class Context:
         """Whether this is a tensor with rows."""
         return isinstance(tensor, Ref) and self.axis(tensor) is not None
 
+    def is_exact_float(self, tensor: Ref) -> bool:
+        """Whether a tensor's values are rounded so finely that the order of its sums does not matter."""
+        return self.graph.tensors[tensor.tensor].dtype in ("float32", "float64")
+
     def local(self, axis: int, *maps: Tuple[Any, IntervalMap]) -> Rule:
         """A local rule whose outputs all carry the split axis at `axis`; inputs not named are needed whole."""
         rows = self.out_shape()[axis]

@@ -11,6 +11,7 @@ import torch.nn.functional as functional
 
 from intra_dp_ros.graph.execute import WholeModel
 from intra_dp_ros.graph.record import record
+from intra_dp_ros.lop.axis import prepare
 from intra_dp_ros.lop.both_sides import run_both_sides
 from intra_dp_ros.lop.program import Kernels
 from intra_dp_ros.lop.rules.rule import LOCAL
@@ -200,3 +201,32 @@ def test_any_plan_of_any_operator(family, case):
         for kind in ("rows", "bands"):
             outputs = run_both_sides(kernels, random_plan(tiling, kind, draw), [x], draw)
             assert relative_error(outputs, reference) < 1e-5, (axis, shape, recording.graph.nodes)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.uint8, torch.int64])
+def test_other_types_than_float32(dtype):
+    """Cut or not, the result is the whole model's; what ATen rounds by itself is not cut."""
+    draw = random.Random(str(dtype))
+    calls = [
+        lambda x: functional.pad(x, (0, 0, 2, 1)) + x.amax(), lambda x: functional.interpolate(x, size=(5, 9)),
+        lambda x: torch.cat([x, x * 2], 2)[:, :, ::2], lambda x: functional.pixel_shuffle(x, 2) + 1,
+        lambda x: x.unfold(2, 3, 2).amax(-1), lambda x: functional.max_pool2d(x, 3, 2, 1),
+        lambda x: functional.interpolate(x, size=(5, 9), mode="bilinear"),
+        lambda x: functional.interpolate(x, scale_factor=2.0, mode="bicubic", align_corners=True),
+        lambda x: functional.avg_pool2d(x, 3, 2, 1, count_include_pad=False), lambda x: x.sum(1) // 3]
+    x = (torch.rand(1, 4, 11, 6) * 200).to(dtype)
+    run = 0
+    for call in calls:
+        try:
+            call(x)
+        except (RuntimeError, NotImplementedError):
+            continue  # this torch has no kernel for the type
+        run += 1
+        recording = prepare(record(call, (x,)))
+        tiling = Tiling(recording.graph)
+        kernels, reference = Kernels(tiling, recording.weights), WholeModel(recording.graph, recording.weights)(x)
+        for kind in ("rows", "bands", "staircase", "cut") * 2:
+            outputs = run_both_sides(kernels, random_plan(tiling, kind, draw), [x], draw)
+            assert [o.dtype for o in outputs] == [r.dtype for r in reference]
+            assert relative_error(outputs, reference) < 1e-5
+    assert run >= 5
