@@ -70,8 +70,7 @@ def load_kapao(request: Request) -> LoadedModel:
     spec, folder = _image_spec(request), os.path.abspath(os.path.expanduser(request.rest))
     if not request.rest or not os.path.isfile(os.path.join(folder, _CONFIG)):
         raise ModelError("model {!r} needs a checkout of KAPAO, and {} has no {}: {}, then kapao:DIR or kapao_dir"
-                         .format(
-                             request.name, folder if request.rest else "the empty name", _CONFIG, _CHECKOUT))
+                         .format(request.name, folder if request.rest else "the empty name", _CONFIG, _CHECKOUT))
     if not request.weights:
         raise ModelError("model {!r} needs a weights file. {}".format(request.name, _STATE))
     try:

@@ -46,7 +46,9 @@ def test_people_net_is_recorded_whole():
     recording = record(model, (x,))
     assert recording.tail is None and [n.op for n in recording.graph.nodes].count("intra_dp_ros::nms") == 1
     with torch.inference_mode():
-        assert all(torch.equal(a, b) for a, b in zip(WholeModel(recording.graph, recording.weights)(x), model(x)))
+        rows, valid = WholeModel(recording.graph, recording.weights)(x)
+        wanted = model(x)
+    assert torch.allclose(rows, wanted[0], rtol=1e-4, atol=1e-2) and torch.equal(valid, wanted[1])  # pixels
 
 
 def test_detections_lose_their_rivals():
