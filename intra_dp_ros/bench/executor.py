@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 import torch
 
 from intra_dp_ros.apps.models import ModelError
+from intra_dp_ros.bench.check_exact import compare
 from intra_dp_ros.bench.memory import peak_bytes
 from intra_dp_ros.bench.options import add_model_options, model_of, random_inputs
 from intra_dp_ros.graph.record import Recording, RecordingError, record, unflatten
@@ -20,7 +21,6 @@ from intra_dp_ros.lop.plan import local_plan
 from intra_dp_ros.lop.program import Kernels, Program
 from intra_dp_ros.lop.stream import Stream
 from intra_dp_ros.lop.tiling import Tiling
-from intra_dp_ros.runtime.exactness import relative_error
 from intra_dp_ros.runtime.machine import keep_freed_memory, use_threads
 
 WHOLE = 0  # stands for the unsplit model in the table of times
@@ -47,7 +47,8 @@ class Cost:
     median_ms: float
     ratio: float  # median of the ratios to the model's call just before
     memory: float  # peak of tensor bytes, as a share of the model's
-    error: float  # max |a - b| / max |b|
+    error: float  # max |a - b| / max |b| of the outputs that are not integers
+    decided: float  # share of the elements of integer outputs that differ: near ties, see `decisions`
 
 
 def measure(module: Callable, recording: Recording, image: torch.Tensor, chunk_counts: Sequence[int], runs: int
@@ -61,8 +62,7 @@ def measure(module: Callable, recording: Recording, image: torch.Tensor, chunk_c
     calls: Dict[int, Callable[[], Any]] = {WHOLE: lambda: module(image)}
     calls.update({n: functools.partial(run_in_chunks, program, image, n) for n in chunk_counts})
     peaks = {n: peak_bytes(call) for n, call in calls.items()}
-    errors = {n: relative_error(leaves(unflatten(tiling.graph.structure, calls[n]())), reference)
-              for n in chunk_counts}
+    results = {n: leaves(unflatten(tiling.graph.structure, calls[n]())) for n in chunk_counts}
     seconds: Dict[int, List[float]] = {n: [] for n in calls}
     with torch.inference_mode():
         for _ in range(runs):
@@ -72,8 +72,14 @@ def measure(module: Callable, recording: Recording, image: torch.Tensor, chunk_c
                 seconds[n].append(time.perf_counter() - begin)
     return statistics.median(seconds[WHOLE]) * 1e3, [
         Cost(n, statistics.median(seconds[n]) * 1e3,
-             statistics.median(a / b for a, b in zip(seconds[n], seconds[WHOLE])), peaks[n] / peaks[WHOLE], errors[n])
+             statistics.median(a / b for a, b in zip(seconds[n], seconds[WHOLE])), peaks[n] / peaks[WHOLE],
+             compare(results[n], reference)[0], _differing(results[n], reference))
         for n in chunk_counts]
+
+
+def _differing(outputs: Sequence[torch.Tensor], reference: Sequence[torch.Tensor]) -> float:
+    pairs = [(a, b) for a, b in zip(outputs, reference) if not b.dtype.is_floating_point]
+    return sum(int((a != b).sum()) for a, b in pairs) / max(1, sum(b.numel() for _, b in pairs))
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -99,8 +105,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         model.name, model.weights, tuple(image.shape), options.runs))
     print("unsplit  {:8.1f} ms".format(own_ms))
     for c in costs:
-        print("{:2d} chunks {:7.1f} ms  {:.3f} x  memory {:.2f} x  max relative error {:.1e}".format(
-            c.chunks, c.median_ms, c.ratio, c.memory, c.error))
+        print("{:2d} chunks {:7.1f} ms  {:.3f} x  memory {:.2f} x  max relative error {:.1e}{}".format(
+            c.chunks, c.median_ms, c.ratio, c.memory, c.error,
+            "  decided differently {:.1e}".format(c.decided) if c.decided else ""))
     if options.json:
         with open(options.json, "w") as file:
             json.dump({"model": model.name, "unsplit_ms": own_ms, "costs": [asdict(c) for c in costs]}, file, indent=2)

@@ -14,7 +14,7 @@ from intra_dp_ros.lop.tiling import Tiling, default_axis
 
 _LOG = logging.getLogger(__name__)
 _BYTE = 4.0  # what moving a byte costs, in multiplications: elementwise operators are bound by memory
-_BETTER = 0.9  # another dimension than the default must cost less than this share of it
+_BETTER = 0.5  # another dimension than the default must cost less than this share of it
 
 
 def prepare(recording: Recording) -> Recording:
