@@ -32,7 +32,8 @@ DEFAULT_MODEL = "movenet-multipose"
 #: Whole names, and kinds that a colon and something of the user's follow.
 _WHOLE: Dict[str, Callable[[Request], LoadedModel]] = {
     **{name: load_zoo for name in ZOO}, "kapao-style": load_people, "kapao-style:raw": load_people,
-    "sconet-style": load_completion, "sconet-style:attention": load_completion, "kapao": load_kapao,
+    "sconet-style": load_completion, "sconet-style:attention": load_completion,
+    "sconet-style:measured": load_completion, "kapao": load_kapao,
 }
 _KINDS: Dict[str, Callable[[Request], LoadedModel]] = {
     "torchvision": load_vision, "module": load_factory, "kapao": load_kapao,

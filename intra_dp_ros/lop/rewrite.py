@@ -5,6 +5,7 @@ left, which is global but tiny.  So only partial results travel, both sides can 
 system has to know of it.  (Paper section 4.1; the moments of groups of rows are combined as in Chan, Golub and LeVeque,
 "Updating formulae and a pairwise algorithm for computing sample variances", 1979.)
 """
+import math
 from dataclasses import replace
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
@@ -74,11 +75,12 @@ def _shrunk(shape: Tuple[int, ...], dims: Tuple[int, ...]) -> Tuple[int, ...]:
     return tuple(1 if d in dims else n for d, n in enumerate(shape))
 
 
-_PARTIAL = {"mean": "mean.dim", "sum": "sum.dim_IntList", "amax": "amax", "amin": "amin", "max": "amax", "min": "amin"}
+_PARTIAL = {"mean": "mean.dim", "sum": "sum.dim_IntList", "amax": "amax", "amin": "amin", "max": "amax", "min": "amin",
+            "logsumexp": "logsumexp"}
 
 
 def _reduction(ctx: Context, new: _Growing) -> bool:
-    """mean, sum, amax, amin, and max and min of everything."""
+    """mean, sum, amax, amin, logsumexp, and max and min of everything."""
     node, tensor = ctx.node, ctx.arg("self")
     others = _others(ctx, ctx.arg("dim"))
     if not others or len(node.outputs) > 1:
@@ -117,6 +119,35 @@ def _adaptive(ctx: Context, new: _Growing) -> bool:
     return new.finish(ctx.node, "mean.dim", 0, self=tensor, dim=dims, keepdim=True)
 
 
+def _moments(node: OpNode, new: _Growing, x: Ref, at: int, others: Tuple[int, ...]) -> Tuple[Ref, Ref]:
+    """Mean and variance (divided by the count) over the axis `at` and the dimensions `others`, all kept."""
+    spec = new.tensors[x.tensor]
+    rows, one = _shrunk(spec.shape, others), _shrunk(spec.shape, (*others, at))
+    row_mean = new.add(node, "mean.dim", rows, spec.dtype, self=x, dim=others, keepdim=True)
+    row_var = new.add(node, "var.correction", rows, spec.dtype, self=x, dim=others, correction=0, keepdim=True)
+    mean = new.add(node, "mean.dim", one, spec.dtype, self=row_mean, dim=(at,), keepdim=True)
+    within = new.add(node, "mean.dim", one, spec.dtype, self=row_var, dim=(at,), keepdim=True)
+    between = new.add(node, "var.correction", one, spec.dtype, self=row_mean, dim=(at,), correction=0, keepdim=True)
+    return mean, new.add(node, "add.Tensor", one, spec.dtype, self=within, other=between)
+
+
+def _variance(ctx: Context, new: _Growing) -> bool:
+    """var and std: from the moments of every row."""
+    node, tensor, out = ctx.node, ctx.arg("self"), ctx.out_shape()
+    spec, axis = new.tensors[tensor.tensor], ctx.axis(tensor)
+    others = _others(ctx, ctx.arg("dim"))
+    correction = ctx.arg("correction", 1 if ctx.arg("unbiased", True) else 0)
+    count = math.prod(spec.shape[d] for d in (*others, axis))
+    if not others or spec.dtype in _HALF or count <= correction:
+        return False
+    _, var = _moments(node, new, tensor, axis, others)
+    one = new.tensors[var.tensor].shape
+    var = new.add(node, "mul.Scalar", one, spec.dtype, self=var, other=count / (count - correction))
+    if node.name == "std":
+        var = new.add(node, "sqrt", one, spec.dtype, self=var)
+    return new.finish(node, "reshape", 0, self=var, shape=out)
+
+
 def _group_norm(ctx: Context, new: _Growing) -> bool:
     """group_norm and instance_norm: moments of every row, combined, then a pointwise normalisation."""
     node, tensor = ctx.node, ctx.arg("input")
@@ -130,14 +161,9 @@ def _group_norm(ctx: Context, new: _Growing) -> bool:
     grouped = (shape[0], groups, shape[1] // groups, *shape[2:])
     at = axis + 1
     others = tuple(d for d in range(2, len(grouped)) if d != at)
-    rows, one = _shrunk(grouped, others), _shrunk(grouped, (*others, at))
+    one = _shrunk(grouped, (*others, at))
     x = new.add(node, "reshape", grouped, dtype, self=tensor, shape=grouped)
-    row_mean = new.add(node, "mean.dim", rows, dtype, self=x, dim=others, keepdim=True)
-    row_var = new.add(node, "var.correction", rows, dtype, self=x, dim=others, correction=0, keepdim=True)
-    mean = new.add(node, "mean.dim", one, dtype, self=row_mean, dim=(at,), keepdim=True)
-    within = new.add(node, "mean.dim", one, dtype, self=row_var, dim=(at,), keepdim=True)
-    between = new.add(node, "var.correction", one, dtype, self=row_mean, dim=(at,), correction=0, keepdim=True)
-    var = new.add(node, "add.Tensor", one, dtype, self=within, other=between)
+    mean, var = _moments(node, new, x, at, others)
     var = new.add(node, "add.Scalar", one, dtype, self=var, other=ctx.arg("eps", 1e-5))
     scale = new.add(node, "rsqrt", one, dtype, self=var)
     x = new.add(node, "sub.Tensor", grouped, dtype, self=x, other=mean)
@@ -237,6 +263,8 @@ REWRITES: Dict[str, Rewrite] = {
     **{name: _row_wise("self", _reduction) for name in _PARTIAL},
     **{"adaptive_avg_pool{}d".format(n): _row_wise("self", _adaptive) for n in (1, 2, 3)},
     "_adaptive_avg_pool2d": _row_wise("self", _adaptive),
+    "var": _row_wise("self", _variance),
+    "std": _row_wise("self", _variance),
     "group_norm": _row_wise("input", _group_norm),
     "instance_norm": _row_wise("input", _group_norm),
     "roll": _row_wise("self", _roll),

@@ -32,7 +32,8 @@ def load_people(request: Request) -> LoadedModel:
 
 
 def load_completion(request: Request) -> LoadedModel:
-    """`CompletionNet`, seeded random weights unless a state dict is given; `:attention`: with criss-cross attention.
+    """`CompletionNet`, seeded random weights unless a state dict is given; `:attention`: with criss-cross attention;
+    `:measured`: only the operators whose times were published.
 
     Raises:
         ModelError: an input or a weights file that does not fit.
@@ -42,7 +43,7 @@ def load_completion(request: Request) -> LoadedModel:
             or shape[3] != HEIGHT or shape[2] % 8 or shape[4] % 8:
         raise ModelError("model {!r} takes uint8 [1, 1, X, {}, Y] with X and Y multiples of 8, got {} {}".format(
             request.name, HEIGHT, request.dtype or "uint8", list(request.size or shape)))
-    module = CompletionNet(attention=request.rest == "attention")
+    module = CompletionNet(request.rest == "attention", 0 if request.rest == "measured" else 3)
     kind, note = _weights(module, request)
     return LoadedModel(request.name, module.eval(), (InputSpec(shape, "uint8"),), kind, note, "", 0.0)
 

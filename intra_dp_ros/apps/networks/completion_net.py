@@ -36,6 +36,20 @@ class CrissCross(torch.nn.Module):
         return x + self.gain * (seen + torch.einsum("nhwv,nchv->nchw", weights[..., height:], value))
 
 
+class Context(torch.nn.Module):
+    """A depthwise-separable residual block, the channels widened twelvefold between."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        wide = 12 * channels
+        self.widen = torch.nn.Conv2d(channels, wide, 1)
+        self.look = torch.nn.Conv2d(wide, wide, 3, padding=1, groups=wide)
+        self.narrow = torch.nn.Conv2d(wide, channels, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.narrow(F.relu(self.look(F.relu(self.widen(x)))))
+
+
 class Head(torch.nn.Module):
     """`[N, 1, 32, H, W]` -> scores of the classes `[N, 20, 32, H, W]`."""
 
@@ -65,12 +79,14 @@ class CompletionNet(torch.nn.Module):
 
     Args:
         attention: criss-cross attention at an eighth of the resolution.
+        context: blocks of depthwise-separable convolutions there; 3 make the published 0.84 million parameters, 0 the
+            operators whose times were published (0.35 million).
 
     Raises:
         ValueError: an input that is not such a volume.
     """
 
-    def __init__(self, attention: bool = False) -> None:
+    def __init__(self, attention: bool = False, context: int = 3) -> None:
         super().__init__()
         full, half, quarter, eighth = _LEVELS
         to_half, to_quarter, to_eighth = _COARSE
@@ -78,6 +94,7 @@ class CompletionNet(torch.nn.Module):
         levels = zip((HEIGHT, *_LEVELS), _LEVELS)
         self.down = torch.nn.ModuleList([
             torch.nn.ModuleList([conv(a, b, 3, 1, 1), conv(b, b, 3, 1, 1)]) for a, b in levels])
+        self.context = torch.nn.Sequential(*(Context(eighth) for _ in range(context)))
         self.attention = CrissCross(eighth) if attention else None
         self.narrow = torch.nn.ModuleList([conv(eighth, to_eighth, 3, 1, 1), conv(quarter, to_quarter, 3, 1, 1),
                                            conv(half, to_half, 3, 1, 1)])
@@ -100,6 +117,7 @@ class CompletionNet(torch.nn.Module):
         for index, (first, second) in enumerate(self.down):
             x = F.relu(second(F.relu(first(F.max_pool2d(x, 2) if index else x))))
             levels.append(x)
+        x = self.context(x)
         if self.attention is not None:
             x = self.attention(x)
         eighth = self.narrow[0](x)

@@ -118,6 +118,8 @@ class PeopleNet(torch.nn.Module):
         if image.dim() != 4 or image.shape[1] != 3 or image.shape[2] % 64 or image.shape[3] % 64:
             raise ValueError("the people network takes [N, 3, H, W] with H and W multiples of 64, got {}".format(
                 list(image.shape)))
+        if image.shape[0] != 1 and not self.raw:
+            raise ValueError("the people network finds people in one image at a time, got {}".format(image.shape[0]))
         x = image / 255.0
         x = torch.cat([x[..., i::2, j::2] for j in (0, 1) for i in (0, 1)], 1)
         predictions = torch.cat([

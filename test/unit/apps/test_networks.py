@@ -38,6 +38,8 @@ def test_people_net_gives_every_prediction_or_a_fixed_number():
     assert (rows[~valid] == 0).all()
     with pytest.raises(ValueError, match="multiples of 64"):
         model(x[:, :, :100])
+    with pytest.raises(ValueError, match="one image at a time"):
+        small_people()(x.repeat(2, 1, 1, 1))
 
 
 def test_people_net_is_recorded_whole():
@@ -60,6 +62,12 @@ def test_detections_lose_their_rivals():
     found, valid = detections(rows, 0.2, 0.45)
     assert found[valid][:, 4:6].tolist() == [[pytest.approx(0.9), 0.0], [pytest.approx(0.7), 1.0]]
     assert found[0, :4].tolist() == [15.0, -5.0, 25.0, 5.0]
+
+
+def test_completion_net_has_the_published_size():
+    assert abs(count(CompletionNet()) / 0.84e6 - 1) < 0.05
+    measured = load_model("sconet-style:measured", shape=(1, 1, 16, 32, 16))
+    assert count(measured.module) == count(CompletionNet(context=0))
 
 
 @pytest.mark.parametrize("attention", [False, True])
