@@ -25,7 +25,8 @@ def convolution(kernel: TileKernel, tiles: Tiles, start: int, stop: int) -> Outp
     """``conv{1,2,3}d``."""
     ctx, source = kernel.context, kernel.node.args["input"]
     taps = ctx.shape(ctx.arg("weight"))[2:]
-    index = kernel.axis - 2
+    leading = len(ctx.shape(source)) - len(taps)  # dimensions before the spatial ones: a batch may be missing
+    index = kernel.axis - leading
     (edge, behind), stride = padding_of(ctx, index), per_axis(ctx.arg("stride", 1), index)
     reach = per_axis(ctx.arg("dilation", 1), index) * (taps[index] - 1) + 1
     first = start * stride - edge
@@ -44,7 +45,7 @@ def convolution(kernel: TileKernel, tiles: Tiles, start: int, stop: int) -> Outp
     if isinstance(padding, str):
         for other in range(len(taps)):
             if other != index:
-                tile = pad_rows(tile, other + 2, *padding_of(ctx, other))
+                tile = pad_rows(tile, other + leading, *padding_of(ctx, other))
         return kernel.call.with_args(tiles, input=tile, padding="valid")
     return kernel.call.with_args(tiles, input=tile, padding=with_entry(padding, index, len(taps), 0))
 
@@ -56,7 +57,7 @@ def transposed_convolution(kernel: TileKernel, tiles: Tiles, start: int, stop: i
     """
     ctx, source = kernel.context, kernel.node.args["input"]
     taps = len(ctx.shape(ctx.arg("weight"))) - 2
-    index = kernel.axis - 2
+    index = kernel.axis - (len(ctx.shape(source)) - taps)
     need = kernel.rule.maps[0][1].need(start, stop)
     tile, bias = tiles[source.tensor], ctx.arg("bias")
     first = need.start * per_axis(ctx.arg("stride", 1), index) - per_axis(ctx.arg("padding", 0), index)

@@ -46,8 +46,7 @@ def _windowed(ctx: Context, make) -> Optional[Rule]:
     tensor, weight = ctx.arg("input"), ctx.arg("weight")
     taps = ctx.shape(weight)[2:]
     index = spatial_index(ctx, tensor, len(taps))
-    # channels and batch are not cut; without a batch the first dimension would be the channels
-    if index is None or len(ctx.shape(tensor)) != len(taps) + 2 or tensor in (weight, ctx.arg("bias")):
+    if index is None or tensor in (weight, ctx.arg("bias")):  # channels and batch are not cut
         return None
     axis = ctx.axis(tensor)
     return ctx.local(axis, (tensor, make(ctx.rows(tensor), ctx.out_shape()[axis], taps[index], index)))
