@@ -1,5 +1,4 @@
 """torchvision, where one is installed that fits the torch that runs here."""
-import importlib
 import importlib.util
 import os
 
@@ -12,4 +11,4 @@ def models():
     spec = importlib.util.find_spec("torchvision")
     if spec is None or not spec.origin.startswith(os.path.dirname(os.path.dirname(torch.__file__)) + os.sep):
         pytest.skip("no torchvision beside torch {}".format(torch.__version__))
-    return importlib.import_module("torchvision.models")
+    return pytest.importorskip("torchvision.models")
