@@ -1,7 +1,7 @@
 """Strategies by name: how to make a plan for a bandwidth."""
 from typing import Callable, Dict
 
-from intra_dp_ros.loss.baselines import local, neurosurgeon, offload
+from intra_dp_ros.loss.baselines import dina, dsccs, local, neurosurgeon, offload, spso_ga
 from intra_dp_ros.loss.link_model import LinkModel
 from intra_dp_ros.loss.search import search
 from intra_dp_ros.loss.timeline import Timeline
@@ -15,6 +15,9 @@ STRATEGIES: Dict[str, Strategy] = {
     "local": local.plan,
     "offload": offload.plan,
     "neurosurgeon": neurosurgeon.plan,
+    "dsccs": dsccs.plan,
+    "spso_ga": spso_ga.plan,
+    "dina": dina.plan,
     "intra_dp": search,
 }
 
