@@ -11,7 +11,7 @@ import torch
 
 from intra_dp_ros.apps.models import ModelError
 from intra_dp_ros.bench.decisions import watched
-from intra_dp_ros.bench.options import add_model_options, model_of, random_inputs
+from intra_dp_ros.bench.options import add_model_options, fill_zeros, model_of, random_inputs
 from intra_dp_ros.graph.execute import WholeModel
 from intra_dp_ros.graph.record import Recording, RecordingError, record
 from intra_dp_ros.graph.structure import leaves
@@ -126,7 +126,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     use_threads(1)
     try:
         model = model_of(options)
-        result = check(model.name, model.module, random_inputs(model, options.seed), options.plans, options.seed,
+        inputs = random_inputs(model, options.seed)
+        fill_zeros(model)
+        result = check(model.name, model.module, inputs, options.plans, options.seed,
                        progress=lambda line: print(line, flush=True))
     except (ModelError, RecordingError) as error:
         print("error: {}".format(error), file=sys.stderr)

@@ -4,7 +4,7 @@ from typing import Tuple
 
 import torch
 
-from intra_dp_ros.apps.models import DEFAULT_MODEL, LoadedModel, load_model
+from intra_dp_ros.apps.models import DEFAULT_MODEL, RANDOM, LoadedModel, load_model
 from intra_dp_ros.graph.registry import TORCH_DTYPE
 
 
@@ -52,3 +52,17 @@ def _random(shape: Tuple[int, ...], dtype: torch.dtype, generator: torch.Generat
         return torch.randn(shape, generator=generator).to(dtype)
     top = 256 if dtype == torch.uint8 and len(shape) == 4 else 2
     return torch.randint(0, top, shape, generator=generator).to(dtype)
+
+
+def fill_zeros(model: LoadedModel) -> None:
+    """Give layers that begin at zero small random weights, where weights are random: an output of zeros compares well.
+
+    Models with trained weights stay as they are.
+    """
+    if model.weights != RANDOM:
+        return
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in model.module.parameters():
+            if weight.dim() > 1 and not weight.any():
+                weight.copy_(torch.randn(weight.shape, generator=generator) * 0.02)

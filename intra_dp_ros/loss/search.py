@@ -12,7 +12,7 @@ from typing import Callable, List, Sequence
 
 import numpy as np
 
-from intra_dp_ros.loss.baselines import local, neurosurgeon, offload
+from intra_dp_ros.loss.baselines import dsccs, local, neurosurgeon, offload
 from intra_dp_ros.loss.contract import ContractedTiling
 from intra_dp_ros.loss.energy import PowerModel
 from intra_dp_ros.loss.link_model import LinkModel
@@ -71,12 +71,13 @@ def search_ladder(tiling: Tiling, timeline: Timeline, links: Sequence[LinkModel]
 
 def baseline_plans(tiling: Tiling, timeline: Timeline, links: Sequence[LinkModel], codec: str = "raw"
                    ) -> List[List[Plan]]:
-    """For each link: local, offload (whole and streamed), and the best of all layer cuts."""
+    """For each link: local, offload (whole and streamed), the best of all layer cuts, the minimum cut of the graph."""
     alone = local.plan(tiling, timeline, links[0])
     sent = [offload.plan(tiling, timeline, links[0], codec, chunks) for chunks in RAW_CHUNKS]
     carrying = [link for link in links if link.up > 0 and link.down > 0]
     cuts = iter(neurosurgeon.plans(tiling, timeline, carrying, codec) if carrying else ())
-    return [[alone, *sent, next(cuts)] if link in carrying else [alone] for link in links]
+    return [[alone, *sent, next(cuts), dsccs.plan(tiling, timeline, link, codec)] if link in carrying else [alone]
+            for link in links]
 
 
 def _best(plans: Sequence[Plan], timeline: Timeline, link: LinkModel, objective: Objective, power: PowerModel) -> Plan:

@@ -67,7 +67,7 @@ class RobotNode:
         ~model (string, movenet-multipose), ~weights (string, ''): see docs/models.md.
         ~height, ~width (int, 0) [pixel]: of the model's input; 0: the model's default.
         ~threshold (double, -1): least score of a person, 0..1; -1: the model's default.
-        ~strategy (string, auto): auto, local, offload, neurosurgeon or intra_dp.
+        ~strategy (string, auto): auto, local, offload, neurosurgeon, dsccs, spso_ga, dina or intra_dp.
         ~objective (string, latency): of auto and intra_dp: latency, energy, weighted or deadline.
         ~energy_weight (double, 0) [s/J]: of the objective weighted; ~deadline (double, 1) [s]: of deadline, which takes
             the least energy among plans that meet it.

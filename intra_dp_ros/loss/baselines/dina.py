@@ -1,8 +1,9 @@
 """DINA: every layer split between both sides, and gathered before the next one.
 
 Mohammed et al., "Distributed Inference Acceleration with Adaptive DNN Partitioning and Offloading", INFOCOM 2020, as
-the paper compares with it (tensor parallelism, its tables 1 and 2): the rows of every layer that can be cut are shared by
-the two sides, and each side then gets all the other's rows.  The share is the best of a few around the devices' speeds.
+the paper compares with it (tensor parallelism, its tables 1 and 2): the rows of every layer that can be cut are shared
+by the two sides, and each side then gets all the other's rows.  The share is the best of a few around the devices'
+speeds.
 """
 from typing import List
 

@@ -31,6 +31,7 @@ def surgery(layers: Layers) -> np.ndarray:
     A cut edge is a cost: source -> layer that the server computes it (and sends its results), layer -> sink that the
     robot does.  A tensor has a vertex of its own, so that it is paid once however many layers of the server read it.
     Edges without capacity have infinite cost: from a layer back to those it reads, as nothing flows back.
+    Times are whole picoseconds: flows of floating-point numbers leave residues that are taken for open paths.
     """
     net = nx.DiGraph()
     outputs = frozenset(layers.tiling.graph.outputs)
@@ -38,16 +39,20 @@ def surgery(layers: Layers) -> np.ndarray:
     for t, v in layers.maker.items():
         results[v] += layers.down[t] if t in outputs else 0.0
     for v in range(len(layers.robot)):
-        net.add_edge(_ROBOT, v, capacity=float(layers.server[v] + results[v]))
-        net.add_edge(v, _SERVER, capacity=float(layers.robot[v]))
+        net.add_edge(_ROBOT, v, capacity=_picoseconds(layers.server[v] + results[v]))
+        net.add_edge(v, _SERVER, capacity=_picoseconds(layers.robot[v]))
     for t, readers in layers.readers.items():
         if not readers:
             continue
         maker = layers.maker.get(t, _ROBOT)
-        net.add_edge(maker, ("tensor", t), capacity=layers.up[t])
+        net.add_edge(maker, ("tensor", t), capacity=_picoseconds(layers.up[t]))
         for v in readers:
             net.add_edge(("tensor", t), v)
             if maker != _ROBOT:
                 net.add_edge(v, maker)
     _, (on_robot, _) = nx.minimum_cut(net, _ROBOT, _SERVER)
     return np.array([v not in on_robot for v in range(len(layers.robot))])
+
+
+def _picoseconds(seconds: float) -> int:
+    return int(round(seconds * 1e12))
