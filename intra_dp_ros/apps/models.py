@@ -54,7 +54,6 @@ def load_model(name: str, weights: str = "", size: Optional[Sequence[int]] = Non
         seed: of random weights.
         shape: of the whole input, instead of `size`.
         dtype: of the input: "uint8", "float32" ...; default as in the table.
-
         kapao_dir: checkout of KAPAO, for the model `kapao`; the same as `kapao:DIR`.
 
     Raises:

@@ -19,24 +19,11 @@ from intra_dp_ros.graph.structure import leaves
 from intra_dp_ros.lop.axis import prepare
 from intra_dp_ros.lop.plan import local_plan
 from intra_dp_ros.lop.program import Kernels, Program
-from intra_dp_ros.lop.stream import Stream
 from intra_dp_ros.lop.tiling import Tiling
 from intra_dp_ros.runtime.machine import keep_freed_memory, use_threads
+from intra_dp_ros.runtime.measure import run_in_chunks
 
 WHOLE = 0  # stands for the unsplit model in the table of times
-
-
-def run_in_chunks(program: Program, image: torch.Tensor, chunks: int) -> Tuple[torch.Tensor, ...]:
-    """One inference of a graph with one input, fed in row chunks; the flat outputs."""
-    tiling = program.tiling
-    source, = tiling.graph.inputs
-    rows, axis = tiling.rows[source], tiling.axis[source]
-    stream = Stream(program)
-    for i in range(chunks):
-        start, stop = rows * i // chunks, rows * (i + 1) // chunks
-        stream.feed(source, start, image.narrow(axis, start, stop - start))
-        stream.advance()
-    return tuple(stream.result(t) for t in tiling.graph.outputs)
 
 
 @dataclass(frozen=True)
@@ -60,7 +47,7 @@ def measure(module: Callable, recording: Recording, image: torch.Tensor, chunk_c
     with torch.inference_mode():
         reference = leaves(module(image))
     calls: Dict[int, Callable[[], Any]] = {WHOLE: lambda: module(image)}
-    calls.update({n: functools.partial(run_in_chunks, program, image, n) for n in chunk_counts})
+    calls.update({n: functools.partial(_results, program, image, n) for n in chunk_counts})
     peaks = {n: peak_bytes(call) for n, call in calls.items()}
     results = {n: leaves(unflatten(tiling.graph.structure, calls[n]())) for n in chunk_counts}
     seconds: Dict[int, List[float]] = {n: [] for n in calls}
@@ -75,6 +62,11 @@ def measure(module: Callable, recording: Recording, image: torch.Tensor, chunk_c
              statistics.median(a / b for a, b in zip(seconds[n], seconds[WHOLE])), peaks[n] / peaks[WHOLE],
              compare(results[n], reference)[0], _differing(results[n], reference))
         for n in chunk_counts]
+
+
+def _results(program: Program, image: torch.Tensor, chunks: int) -> Tuple[torch.Tensor, ...]:
+    stream = run_in_chunks(program, (image,), chunks)
+    return tuple(stream.result(t) for t in program.tiling.graph.outputs)
 
 
 def _differing(outputs: Sequence[torch.Tensor], reference: Sequence[torch.Tensor]) -> float:

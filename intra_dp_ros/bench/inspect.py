@@ -1,6 +1,7 @@
 """What a recorded model looks like to the scheduler: which operators can be cut, and where little has to travel."""
 import argparse
 import json
+import math
 import sys
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -107,14 +108,7 @@ def totals(name: str, tiling: Tiling) -> List[str]:
 
 def parameters(graph: Graph) -> int:
     """Values of all weights, buffers and other constants."""
-    return sum(_numel(c.shape) for c in graph.constants.values())
-
-
-def _numel(shape: Sequence[int]) -> int:
-    count = 1
-    for size in shape:
-        count *= size
-    return count
+    return sum(math.prod(c.shape) for c in graph.constants.values())
 
 
 def _tensors(graph: Graph, tensors: Sequence[int]) -> str:

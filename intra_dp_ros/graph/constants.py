@@ -1,7 +1,7 @@
 """Tensors as bytes and back: little-endian, C-contiguous, named by their SHA-256."""
 import hashlib
 import sys
-from typing import Any
+from typing import Any, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -57,3 +57,19 @@ def tensor_from_bytes(data: Any, shape: Any, dtype: str) -> torch.Tensor:
 def const_spec(tensor: torch.Tensor) -> ConstSpec:
     """Shape, element type and content address of a constant."""
     return ConstSpec(tuple(tensor.shape), dtype_name(tensor), hashlib.sha256(tensor_to_bytes(tensor)).hexdigest())
+
+
+class ByConstant(Mapping[str, torch.Tensor]):
+    """A value for each key of another mapping, made when it is asked for; asking whether a key is there makes none."""
+
+    def __init__(self, keys: Mapping[str, Any]) -> None:
+        self._keys = keys
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._keys
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)

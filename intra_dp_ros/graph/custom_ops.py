@@ -1,16 +1,17 @@
 """Operators of this package, ``intra_dp_ros::NAME``: steps whose ATen form has a result of no fixed shape.
 
-They are defined with `torch.library` (the same for torch 1.13 and later), are free of side effects, and check their
+They are defined through PyTorch's own interface (the same from 1.13 on), are free of side effects, and check their
 arguments, because a server runs them on what it got over the network.
 """
 import numpy as np
 import torch
+from torch import library
 
 #: Most boxes that one call compares: the work grows with its square.
 MAX_BOXES = 4096
 _BLOCK = 128
 
-_library = torch.library.Library("intra_dp_ros", "DEF")
+_library = library.Library("intra_dp_ros", "DEF")
 _library.define("nms(Tensor boxes, Tensor scores, float iou_threshold) -> Tensor")
 
 

@@ -6,12 +6,12 @@ sees a whole file or none.
 """
 import hashlib
 import os
-from typing import Dict, Iterator, List, Mapping, Optional
+from typing import Dict, List, Mapping, Optional
 
 import torch
 
 from intra_dp_ros.graph.blobs import Blobs, StoreError, checked, write_atomically
-from intra_dp_ros.graph.constants import tensor_from_bytes, tensor_to_bytes
+from intra_dp_ros.graph.constants import ByConstant, tensor_from_bytes, tensor_to_bytes
 from intra_dp_ros.graph.graph import Graph
 
 __all__ = ["Store", "StoreError", "StoredWeights"]
@@ -104,10 +104,11 @@ class Store:
         return os.path.join(self.folder, "graphs", checked(graph_hash) + ".json")
 
 
-class StoredWeights(Mapping[str, torch.Tensor]):
+class StoredWeights(ByConstant):
     """A graph's constants by name, read from the store when they are asked for; some may still be on their way."""
 
     def __init__(self, store: Store, graph: Graph) -> None:
+        super().__init__(graph.constants)
         self._store = store
         self._constants = graph.constants
 
@@ -128,12 +129,3 @@ class StoredWeights(Mapping[str, torch.Tensor]):
         with open(self._store.blobs.path(spec.sha256), "rb") as file:
             file.readinto(data)
         return tensor_from_bytes(data, spec.shape, spec.dtype)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._constants
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._constants)
-
-    def __len__(self) -> int:
-        return len(self._constants)

@@ -47,7 +47,7 @@ def uncut_work(tiling: Tiling) -> float:
 
     An operator that is cut needs the rows of its inputs that its middle row needs from both sides of a boundary.
     """
-    total, halo = 0.0, 0
+    total = 0.0
     for node, rule in zip(tiling.graph.nodes, tiling.rules):
         cost = work(tiling.graph, node)
         if rule.kind != LOCAL or rule.rows < 2:

@@ -7,17 +7,12 @@ from typing import Dict, List, Sequence, Tuple
 
 import torch
 
+from intra_dp_ros.lop.interval import pieces
 from intra_dp_ros.lop.plan import DOWN, UP, Plan
 from intra_dp_ros.lop.program import Kernels, Program
 from intra_dp_ros.lop.stream import Stream
 
 Message = Tuple[int, int, torch.Tensor]  # tensor, first row, rows
-
-
-def pieces(start: int, stop: int, count: int) -> List[Tuple[int, int]]:
-    """Rows ``[start, stop)`` in `count` consecutive pieces of nearly equal size."""
-    edges = [start + (stop - start) * i // count for i in range(count + 1)]
-    return list(zip(edges, edges[1:]))
 
 
 def run_both_sides(kernels: Kernels, plan: Plan, inputs: Sequence[torch.Tensor], order: random.Random

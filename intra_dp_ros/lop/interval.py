@@ -23,6 +23,12 @@ class Interval(NamedTuple):
         return max(0, self.stop - self.start)
 
 
+def pieces(start: int, stop: int, count: int) -> List[Interval]:
+    """Rows ``[start, stop)`` in `count` consecutive pieces of nearly equal size."""
+    edges = [start + (stop - start) * i // count for i in range(count + 1)]
+    return [Interval(a, b) for a, b in zip(edges, edges[1:])]
+
+
 @dataclass(frozen=True, eq=False)
 class IntervalMap:
     """Output row ``i`` needs input rows ``[lo[i], hi[i])``, already clipped to ``[0, n_in)``.

@@ -4,11 +4,13 @@ Operators that need just the rows that another one has computed, and are the onl
 into one step: rows between them are neither buffered nor copied, and where ATen can, the next operator overwrites them.
 """
 from dataclasses import dataclass
-from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Mapping, Sequence, Tuple
 
 import torch
 
+from intra_dp_ros.graph.constants import ByConstant
 from intra_dp_ros.graph.registry import Call
+from intra_dp_ros.lop.chains import chains
 from intra_dp_ros.lop.interval import Interval, IntervalMap
 from intra_dp_ros.lop.kernels.kernel import Outputs, TileKernel, Tiles
 from intra_dp_ros.lop.kernels.table import tile_kernel
@@ -64,10 +66,11 @@ class _Calls(Sequence[Callable[[Tiles, int, int], Outputs]]):
         return self._bound[v]
 
 
-class _Placed(Mapping[str, torch.Tensor]):
+class _Placed(ByConstant):
     """Weights on a device, moved there when they are first asked for."""
 
     def __init__(self, weights: Mapping[str, torch.Tensor], device: torch.device) -> None:
+        super().__init__(weights)
         self.device = device
         self._weights = weights
         self._placed: Dict[str, torch.Tensor] = {}
@@ -76,15 +79,6 @@ class _Placed(Mapping[str, torch.Tensor]):
         if name not in self._placed:
             self._placed[name] = self._weights[name].to(self.device)
         return self._placed[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._weights
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._weights)
-
-    def __len__(self) -> int:
-        return len(self._weights)
 
 
 class _Whole:
@@ -101,14 +95,12 @@ class _Whole:
 class Step:
     """One operator, or a chain of them, and the rows of it that are computed here."""
 
-    nodes: Tuple[int, ...]  # in execution order; row i of each needs row i of the one before
-    run: Tuple[Callable[[Tiles, int, int], Outputs], ...]  # one per node
+    run: Tuple[Callable[[Tiles, int, int], Outputs], ...]  # one per node; row i of each needs row i of the one before
     inputs: Tuple[Tuple[int, IntervalMap, int], ...]  # tensor that is buffered, its needed rows, place of the reader
     passed: Tuple[int, ...]  # tensors handed from each node to the next, never buffered
     outputs: Tuple[int, ...]  # of the last node
-    first: int  # rows [first, last) are computed here ...
+    first: int  # rows [first, last) are computed here
     last: int
-    grain: int  # ... in steps of so many rows, see `reachable`
 
 
 class Program:
@@ -120,19 +112,20 @@ class Program:
         emit: tensor -> rows of it that are handed out as soon as they are computed.
         keep: tensors kept whole, to be read with `Stream.result`.
         arrives: tensor -> first row that will be fed.
-        grain: rows that an operator computes at once, at least.
+        grain: rows that an operator computes at once, at least; see `reachable`.
     """
 
     def __init__(self, kernels: Kernels, first: Sequence[int], last: Sequence[int], emit: Mapping[int, Interval],
                  keep: Sequence[int], arrives: Mapping[int, int], grain: int) -> None:
         self.tiling = kernels.tiling
         self.device = kernels.device
+        self.grain = grain
         self.emit = dict(emit)
         self.keep = frozenset(keep)
         self.base: Dict[int, int] = dict(arrives)  # tensor -> first row that this side will ever hold
         self.readers: Dict[int, List[Tuple[int, List[int]]]] = {}  # tensor -> (step, first row that each row needs)
         active = [v for v in range(len(kernels.run)) if first[v] < last[v]]
-        self.steps = _fused(kernels, active, first, last, frozenset((*self.emit, *self.keep, *self.base)), grain)
+        self.steps = _fused(kernels, active, first, last, frozenset((*self.emit, *self.keep, *self.base)))
         for t in self.keep:
             self.base.setdefault(t, 0)  # a tensor of no rows is neither computed nor received
         for index, step in enumerate(self.steps):
@@ -165,39 +158,22 @@ def _by_direction(plan: Plan, direction: str) -> Dict[int, Interval]:
 
 
 def _fused(kernels: Kernels, active: Sequence[int], first: Sequence[int], last: Sequence[int],
-           seen: frozenset, grain: int) -> List[Step]:
+           seen: frozenset) -> List[Step]:
     """The steps of the active nodes; `seen`: tensors that somebody outside a chain looks at."""
-    tiling, here = kernels.tiling, frozenset(active)
-    chains: Dict[int, List[int]] = {}  # last node -> chain, in the order in which the steps are to run
-    for v in active:
-        link = _link(kernels, v, first, last, seen, chains, here)
-        chains[v] = [*chains.pop(link), v] if link is not None else [v]
-    return [_step(tiling, kernels, chain, first, last, grain) for chain in chains.values()]
+    def joins(u: int, v: int, t: int) -> bool:
+        return (t not in seen and (first[u], last[u]) == (first[v], last[v])
+                and all(isinstance(kernels.run[w], TileKernel) for w in (u, v)))
+    return [_step(kernels, chain, first[chain[0]], last[chain[0]]) for chain in chains(kernels.tiling, active, joins)]
 
 
-def _link(kernels: Kernels, v: int, first: Sequence[int], last: Sequence[int], seen: frozenset,
-          chains: Mapping[int, List[int]], here: frozenset) -> Optional[int]:
-    """The node whose chain a node continues, None when it begins one."""
-    graph, rules, kernel = kernels.tiling.graph, kernels.tiling.rules, kernels.run[v]
-    if not isinstance(kernel, TileKernel):
-        return None
-    for t, rows in rules[v].maps:
-        u = graph.producer.get(t)
-        if (u in chains and t not in seen and isinstance(kernels.run[u], TileKernel)
-                and len(graph.nodes[u].outputs) == 1 and (first[u], last[u]) == (first[v], last[v])
-                and [w for w in graph.consumers[t] if w in here] == [v] and rows.is_identity):
-            return u
-    return None
-
-
-def _step(tiling: Tiling, kernels: Kernels, chain: Sequence[int], first: Sequence[int], last: Sequence[int],
-          grain: int) -> Step:
-    nodes, rules = [tiling.graph.nodes[v] for v in chain], [tiling.rules[v] for v in chain]
+def _step(kernels: Kernels, chain: Sequence[int], first: int, last: int) -> Step:
+    graph, rules = kernels.tiling.graph, kernels.tiling.rules
+    nodes = [graph.nodes[v] for v in chain]
     passed = tuple(node.outputs[0] for node in nodes[:-1])
     run = [kernels.run[chain[0]]]
     for before, v, t in zip(nodes, chain[1:], passed):
         overwriting = kernels.run[v].overwriting(t) if before.name in _FRESH else None
         run.append(overwriting or kernels.run[v])
-    inputs = tuple((t, rows, place) for place, rule in enumerate(rules) for t, rows in rule.maps
+    inputs = tuple((t, rows, place) for place, v in enumerate(chain) for t, rows in rules[v].maps
                    if place == 0 or t != passed[place - 1])
-    return Step(tuple(chain), tuple(run), inputs, passed, nodes[-1].outputs, first[chain[0]], last[chain[0]], grain)
+    return Step(tuple(run), inputs, passed, nodes[-1].outputs, first, last)

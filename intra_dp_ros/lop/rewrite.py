@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from intra_dp_ros.graph.graph import ConstSpec, DType, Graph, OpNode, Ref, TensorSpec
-from intra_dp_ros.lop.rules.rule import LOCAL, REDUCE, Context, Rule, wrap
+from intra_dp_ros.lop.rules.rule import LOCAL, REDUCE, Context, Rule, reduced, within, wrap
 from intra_dp_ros.lop.tiling import input_axes, rule_of
 
 _HALF = frozenset({"float16", "bfloat16"})
@@ -66,9 +66,8 @@ Rewrite = Callable[[Context, _Growing], bool]  # whether it has appended somethi
 def _others(ctx: Context, dims: Any) -> Tuple[int, ...]:
     """Dimensions longer than one, but for the axis, that are reduced; `dims` None or (): all."""
     shape, axis = ctx.shape(ctx.arg("self")), ctx.axis(ctx.arg("self"))
-    every = range(len(shape)) if dims is None or dims == () else dims if isinstance(dims, tuple) else (dims,)
-    reduced = sorted({wrap(d, len(shape)) for d in every})
-    return tuple(d for d in reduced if d != axis and shape[d] > 1) if axis in reduced else ()
+    gone = reduced(dims, len(shape))
+    return tuple(d for d in sorted(gone) if d != axis and shape[d] > 1) if axis in gone else ()
 
 
 def _shrunk(shape: Tuple[int, ...], dims: Tuple[int, ...]) -> Tuple[int, ...]:
@@ -239,9 +238,8 @@ def _overwrite(ctx: Context, new: _Growing) -> bool:
     """A slice along the axis that is written over: what is before it, the source, and what is behind it."""
     tensor, source, rows = ctx.arg("self"), ctx.arg("src"), ctx.shape(ctx.arg("self"))
     axis = wrap(ctx.arg("dim", 0), len(rows))
-    start = min(max(wrap(ctx.arg("start") or 0, rows[axis]), 0), rows[axis])
-    end = ctx.arg("end")
-    end = rows[axis] if end is None else min(max(wrap(end, rows[axis]), start), rows[axis])
+    start, end = within(ctx.arg("start") or 0, rows[axis]), ctx.arg("end")
+    end = rows[axis] if end is None else max(start, within(end, rows[axis]))
     if ctx.axis(source) != axis or ctx.arg("step", 1) != 1:
         return False
     if (start, end) == (0, rows[axis]):

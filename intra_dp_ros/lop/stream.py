@@ -90,7 +90,7 @@ class Stream:
             buffer = self._buffers.get(t)  # None: a valid plan needs no row of it on this side
             if buffer is not None and buffer.frontier < rows.n_in:
                 ready = min(ready, rows.lists[2][buffer.frontier])
-        return reachable(step.first, step.last, ready, step.grain)
+        return reachable(step.first, step.last, ready, self.program.grain)
 
     def _compute(self, index: int, step: Step, start: int, stop: int) -> None:
         tiles = self._take(step, start, stop)

@@ -3,15 +3,17 @@
 Plans are searched on the contracted graph, a third to two thirds as large, and then spelled out for all operators.
 """
 from dataclasses import replace
-from typing import Dict, List, Sequence, Tuple
+from functools import lru_cache
+from typing import Dict, Sequence
 
 import numpy as np
 
 from intra_dp_ros.graph.graph import Graph, OpNode, Ref
 from intra_dp_ros.loss.profile import Profile
+from intra_dp_ros.lop.chains import chains
 from intra_dp_ros.lop.interval import IntervalMap
 from intra_dp_ros.lop.plan import Plan
-from intra_dp_ros.lop.rules.rule import LOCAL, Rule
+from intra_dp_ros.lop.rules.rule import Rule
 from intra_dp_ros.lop.rules.table import POINTWISE
 from intra_dp_ros.lop.tiling import Tiling
 
@@ -31,9 +33,11 @@ class ContractedTiling(Tiling):
 
     def __init__(self, whole: Tiling) -> None:
         self.whole = whole
-        self.chains = _chains(whole)
-        nodes = tuple(_node(whole, chain) for chain in self.chains)
-        self.graph: Graph = replace(whole.graph, nodes=nodes, constants={})
+        outputs, nodes = frozenset(whole.graph.outputs), whole.graph.nodes
+        self.chains = chains(whole, range(len(nodes)),
+                             lambda u, v, t: nodes[v].name in _CHEAP and t not in outputs)
+        self.graph: Graph = replace(
+            whole.graph, nodes=tuple(_node(whole, chain) for chain in self.chains), constants={})
         self.rules = [_rule(whole, chain) for chain in self.chains]
         self.axis, self.rows, self.row_bytes = whole.axis, whole.rows, whole.row_bytes
 
@@ -52,20 +56,10 @@ class ContractedTiling(Tiling):
         return replace(plan, graph=self.whole.graph.hash, server_stop=tuple(stop), robot_start=tuple(start))
 
 
-def _chains(tiling: Tiling) -> List[Tuple[int, ...]]:
-    """Nodes in chains, ordered by their last one, which keeps every reader behind what it reads."""
-    graph, rules = tiling.graph, tiling.rules
-    outputs = frozenset(graph.outputs)
-    chains: Dict[int, Tuple[int, ...]] = {}  # last node -> chain
-    for v, node in enumerate(graph.nodes):
-        before = None
-        if node.name in _CHEAP and rules[v].kind == LOCAL:
-            before = next((graph.producer[t] for t, rows in rules[v].maps if graph.producer.get(t) in chains
-                           and t not in outputs and graph.consumers[t] == (v,) and rows.is_identity
-                           and rules[graph.producer[t]].kind == LOCAL
-                           and len(graph.nodes[graph.producer[t]].outputs) == 1), None)
-        chains[v] = (*chains.pop(before), v) if before is not None else (v,)
-    return list(chains.values())
+@lru_cache(maxsize=4)
+def contracted(tiling: Tiling) -> ContractedTiling:
+    """The contraction of a tiling, made once for all bandwidths and strategies."""
+    return ContractedTiling(tiling)
 
 
 def _inner(tiling: Tiling, chain: Sequence[int]) -> frozenset:

@@ -53,7 +53,6 @@ class Population:
     def __init__(self, timeline: Timeline, codec: str = "raw") -> None:
         self._tiling = tiling = timeline.tiling
         self._codec = input_codec(tiling, codec)
-        self._grain = np.ones((1, 1), np.int64)  # of the present candidates (P, 1)
         self._rows = np.array([rule.rows for rule in tiling.rules])
         self._inputs = [tuple(_Input(t, _ready(m), m.lo, m.hi) for t, m in rule.maps) for rule in tiling.rules]
         self._outputs = [node.outputs for node in tiling.graph.nodes]
@@ -72,18 +71,18 @@ class Population:
             What `outcomes` takes, and a mask (P,) of the candidates that are outside this class.
         """
         stop, start = np.ascontiguousarray(server_stop.T), np.ascontiguousarray(robot_start.T)
-        self._grain = grain[:, None]
         ups, downs, low = self._transfers(stop, start)
         band = self._advance("robot", start, start, np.repeat(self._rows[:, None], len(robot_chunks), 1),
-                             self._feeds(low, robot_chunks), {r.tensor: r for r in downs}, int(robot_chunks.max()))
+                             self._feeds(low, robot_chunks), {r.tensor: r for r in downs}, int(robot_chunks.max()),
+                             grain)
         up = self._sent(ups, band, self._raw_pieces(ups, raw_chunks))
         server = self._advance("server", np.zeros_like(stop), np.zeros_like(stop), np.where(up.count > 0, stop, 0),
-                               _arrived(ups, up), {r.tensor: r for r in ups}, up.run.shape[1])
+                               _arrived(ups, up), {r.tensor: r for r in ups}, up.run.shape[1], grain)
         down = self._sent(downs, server, None)
         at = start.copy()
         at[band.nodes] = band.at[:, :, -1]
         rest = self._advance("robot", at, start, np.where(down.count > 0, self._rows[:, None], at),
-                             _arrived(downs, down), {r.tensor: r for r in downs}, down.run.shape[1])
+                             _arrived(downs, down), {r.tensor: r for r in downs}, down.run.shape[1], grain)
         ends = np.cumsum(band.cost_s, axis=1)
         ready = np.take_along_axis(np.concatenate([np.zeros((len(ends), 1)), ends - band.cost_s], axis=1),
                                    up.event + 1, axis=1) + up.offset_s
@@ -139,13 +138,14 @@ class Population:
         return found
 
     def _advance(self, side: str, at: np.ndarray, first: np.ndarray, last: np.ndarray,
-                 fed: Dict[int, np.ndarray], runs: Dict[int, _Runs], steps: int) -> _Work:
+                 fed: Dict[int, np.ndarray], runs: Dict[int, _Runs], steps: int, grain: np.ndarray) -> _Work:
         """Let every operator advance as far as its inputs allow, after each of `steps` feeds or arrivals.
 
         Args:
             at, first, last: (operators, P): rows [first, last) are this side's, the next one is `at`.
             fed: tensor -> (P, steps): rows that have come.
             runs: tensor -> what of it comes from the other side.
+            grain: (P,), see `reachable`.
         """
         shape = (at.shape[1], steps)
         nodes = np.flatnonzero((at < last).any(axis=1)).tolist()
@@ -164,7 +164,8 @@ class Population:
                 front = fronts[t]
                 if front is not None:
                     np.minimum(stop, ready[front], out=stop)
-            np.maximum(self._in_grains(first[v][:, None], last[v][:, None], stop), at[v][:, None], out=found[index])
+            stop = _in_grains(first[v][:, None], last[v][:, None], stop, grain[:, None])
+            np.maximum(stop, at[v][:, None], out=found[index])
             for t in self._outputs[v]:
                 computed[t] = (v, first[v], found[index])
         before = np.concatenate([at[nodes][:, :, None], found[:, :, :-1]], axis=2) if steps else found
@@ -172,12 +173,6 @@ class Population:
         a, b = (x[nodes][:, None, None] for x in self._costs[side])
         done = np.cumsum(a * (rows > 0) + b * rows, axis=0)
         return _Work(nodes, found, before, done, done[-1] if nodes else np.zeros(shape))
-
-    def _in_grains(self, first: np.ndarray, last: np.ndarray, ready: np.ndarray) -> np.ndarray:
-        """`reachable`, of arrays."""
-        grain = self._grain
-        coarse = first + grain * np.minimum((ready - first) // grain, (last - first) // grain - 1)
-        return np.where(ready >= last, last, coarse)
 
     def _raw_pieces(self, ups: Sequence[_Runs], chunks: np.ndarray) -> List[Tuple[np.ndarray, ...]]:
         """Columns of the pieces of graph inputs; chunks beyond a candidate's own are empty."""
@@ -227,6 +222,12 @@ class Population:
             if v is not None:
                 found |= (r.start < r.stop) & (np.maximum(at[v], start[v]) < r.stop)
         return found
+
+
+def _in_grains(first: np.ndarray, last: np.ndarray, ready: np.ndarray, grain: np.ndarray) -> np.ndarray:
+    """`reachable`, of arrays."""
+    coarse = first + grain * np.minimum((ready - first) // grain, (last - first) // grain - 1)
+    return np.where(ready >= last, last, coarse)
 
 
 def _ready(rows) -> np.ndarray:

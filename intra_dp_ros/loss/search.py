@@ -13,7 +13,7 @@ from typing import Callable, List, Sequence
 import numpy as np
 
 from intra_dp_ros.loss.baselines import dsccs, local, neurosurgeon, offload
-from intra_dp_ros.loss.contract import ContractedTiling
+from intra_dp_ros.loss.contract import contracted
 from intra_dp_ros.loss.energy import PowerModel
 from intra_dp_ros.loss.link_model import LinkModel
 from intra_dp_ros.loss.objective import Objective
@@ -55,13 +55,13 @@ def search_ladder(tiling: Tiling, timeline: Timeline, links: Sequence[LinkModel]
     carrying = [k for k, link in enumerate(links) if link.up > 0 and link.down > 0]
     found: List[List[Plan]] = [[] for _ in links]
     if carrying:
-        contracted = ContractedTiling(tiling)
-        pool = Pool(Timeline(contracted, contracted.profile(timeline.robot), contracted.profile(timeline.server)),
+        small = contracted(tiling)
+        pool = Pool(Timeline(small, small.profile(timeline.robot), small.profile(timeline.server)),
                     [links[k] for k in carrying], codec, objective, power)
         _evolve(pool, np.random.RandomState(seed), generations,
                 lambda: should_stop() or time.monotonic() > until, progress)
         for column, k in enumerate(carrying):
-            found[k] = [contracted.expand(pool.staircase.plan(pool.genomes[i])) for i in pool.best(column, _FINALISTS)]
+            found[k] = [small.expand(pool.staircase.plan(pool.genomes[i])) for i in pool.best(column, _FINALISTS)]
     best = []
     for link, baselines, plans in zip(links, baseline_plans(tiling, timeline, links, codec), found):
         best.append(_best([*baselines, *more_seeds, *plans], timeline, link, objective, power))

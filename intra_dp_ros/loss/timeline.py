@@ -12,6 +12,7 @@ from intra_dp_ros.loss.energy import PowerModel
 from intra_dp_ros.loss.link_model import HALF, LinkModel
 from intra_dp_ros.loss.profile import Profile
 from intra_dp_ros.loss.spans import DOWNLINK, ROBOT, SERVER, UPLINK, Span, outside
+from intra_dp_ros.lop.interval import pieces
 from intra_dp_ros.lop.plan import DOWN, UP, Plan, needed_rows, reachable
 from intra_dp_ros.lop.tiling import Tiling
 
@@ -176,9 +177,8 @@ class _Run:
         tiling, plan = self._tiling, self._plan
         for t in plan.transfers:
             if t.direction == UP and t.tensor in tiling.graph.inputs:
-                n = t.stop - t.start
-                for i in range(t.chunks):
-                    self._encode(0.0, UP, t.tensor, t.start + n * i // t.chunks, t.start + n * (i + 1) // t.chunks)
+                for start, stop in pieces(t.start, t.stop, t.chunks):
+                    self._encode(0.0, UP, t.tensor, start, stop)
         _, need = needed_rows(tiling, plan.server_stop, plan.robot_start)
         for chunk in range(plan.robot_chunks):
             for t in tiling.graph.inputs:

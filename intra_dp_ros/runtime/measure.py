@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from intra_dp_ros.loss.profile import Profile, fit
+from intra_dp_ros.lop.interval import pieces
 from intra_dp_ros.lop.plan import local_plan
 from intra_dp_ros.lop.program import Kernels, Program
 from intra_dp_ros.lop.stream import Stream
@@ -68,9 +69,9 @@ def measure(kernels: Kernels, inputs: Sequence[torch.Tensor], device_name: Optio
     done, total = 0, (runs + 1) * 2 * len(CHUNKS)
     for run in range(runs + 1):
         for chunks in CHUNKS:
-            _frame(program, placed, chunks)
+            run_in_chunks(program, placed, chunks)
             began = time.perf_counter()
-            _frame(plain, placed, chunks)
+            run_in_chunks(plain, placed, chunks)
             timed.wait()
             frames[chunks].append((time.perf_counter() - began) * 1e3)
             done += 2
@@ -108,12 +109,14 @@ def _with_overhead(profile: Profile, rows: Sequence[int], calls: Sequence[float]
                    b_ms=tuple(b * factor for b in profile.b_ms))
 
 
-def _frame(program: Program, inputs: Sequence[torch.Tensor], chunks: int) -> None:
+def run_in_chunks(program: Program, inputs: Sequence[torch.Tensor], chunks: int) -> Stream:
+    """One inference of a program that needs nothing from the other side, its inputs fed in row chunks."""
     stream, tiling = Stream(program), program.tiling
+    fed = [(t, x, pieces(0, tiling.rows[t], chunks)) for t, x in zip(tiling.graph.inputs, inputs)]
     for i in range(chunks):
-        for t, x in zip(tiling.graph.inputs, inputs):
-            rows, axis = tiling.rows[t], tiling.axis[t]
-            start, stop = rows * i // chunks, rows * (i + 1) // chunks
+        for t, x, rows in fed:
+            start, stop = rows[i]
             if stop > start:
-                stream.feed(t, start, x if axis is None else x.narrow(axis, start, stop - start))
+                stream.feed(t, start, x if tiling.axis[t] is None else x.narrow(tiling.axis[t], start, stop - start))
         stream.advance()
+    return stream

@@ -12,6 +12,7 @@ from typing import Callable, Deque, List, Optional, Sequence, Tuple
 
 import torch
 
+from intra_dp_ros.lop.interval import pieces
 from intra_dp_ros.lop.plan import UP
 from intra_dp_ros.lop.stream import Stream
 from intra_dp_ros.loss.spans import DOWNLINK, ROBOT, Span
@@ -128,11 +129,8 @@ class RobotFrame:
         for transfer in self.part.plan.transfers:
             if transfer.direction != UP or transfer.tensor not in given:
                 continue
-            axis, n = self._engine.tiling.axis[transfer.tensor], transfer.stop - transfer.start
-            for i in range(transfer.chunks):
-                first = transfer.start + n * i // transfer.chunks
-                last = transfer.start + n * (i + 1) // transfer.chunks
-                x = given[transfer.tensor]
+            axis, x = self._engine.tiling.axis[transfer.tensor], given[transfer.tensor]
+            for first, last in pieces(transfer.start, transfer.stop, transfer.chunks):
                 self._sender.put(transfer.tensor, first, x if axis is None else x.narrow(axis, first, last - first),
                                  transfer.codec)
 

@@ -1,6 +1,6 @@
 """One local operator that can compute any range of its rows."""
 from functools import cached_property
-from typing import Callable, Dict, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 import torch
 
@@ -32,6 +32,7 @@ class TileKernel:
         self.axis = self.rule.axes[0]
         self._reads_all = all(m.need(0, self.rule.rows) == (0, m.n_in) for _, m in self.rule.maps)
         self._run = run
+        self._known: Dict[Any, Any] = {}  # of `once`
 
     def __call__(self, tiles: Tiles, start: int, stop: int) -> Outputs:
         """Rows ``[start, stop)`` of every output.
@@ -50,6 +51,13 @@ class TileKernel:
         if call is None or self.static:
             return None
         return TileKernel(self.tiling, self._index, call, self.weights, self._run)
+
+    def once(self, function: Callable[..., Any], *args: Any) -> Any:
+        """``function(context, *args)``: what of a call's geometry is alike for all tiles, found for the first one."""
+        key = function, args
+        if key not in self._known:
+            self._known[key] = function(self.context, *args)
+        return self._known[key]
 
     @cached_property
     def static(self) -> Dict[str, int]:

@@ -1,4 +1,6 @@
 """Pooling of a tile."""
+import math
+
 import torch
 
 from intra_dp_ros.lop.kernels.convolution import pad_rows, with_entry
@@ -50,10 +52,7 @@ def _average(kernel: TileKernel, tiles: Tiles, start: int, stop: int) -> Outputs
     divisor = ctx.arg("divisor_override")
     output, = kernel.call.with_args(tiles, self=tile, padding=[0] * count, ceil_mode=False, **override)
     if divisor:
-        window = 1
-        for index in range(count):
-            window *= pool_window(ctx, index)[0]
-        return (output * (window / divisor),)
+        return (output * (math.prod(pool_window(ctx, index)[0] for index in range(count)) / divisor),)
     return (output * factor,)
 
 

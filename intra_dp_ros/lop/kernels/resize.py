@@ -11,7 +11,7 @@ def interpolation(kernel: TileKernel, tiles: Tiles, start: int, stop: int) -> Ou
     """Whole factors run as recorded on the tile; anything else is resampled dimension by dimension."""
     ctx, tensor = kernel.context, source(kernel.context)
     tile, need = tiles[tensor.tensor], kernel.rule.maps[0][1].need(start, stop)
-    factor = whole_factor(ctx)
+    factor = kernel.once(whole_factor)
     if factor:
         size = list(ctx.out_shape()[2:])
         size[kernel.axis - 2] = tile.shape[kernel.axis] * factor
@@ -20,10 +20,10 @@ def interpolation(kernel: TileKernel, tiles: Tiles, start: int, stop: int) -> Ou
             override["scale_factors"] = None
         enlarged, = kernel.call.with_args(tiles, **override)
         return (enlarged.narrow(kernel.axis, start - need.start * factor, stop - start),)
-    tile = _resampled(tile, kernel.axis, resampling(ctx, kernel.axis), start, stop, need.start)
+    tile = _resampled(tile, kernel.axis, kernel.once(resampling, kernel.axis), start, stop, need.start)
     for dim in range(2, tile.dim()):
         if dim != kernel.axis:
-            tile = _resampled(tile, dim, resampling(ctx, dim), 0, ctx.out_shape()[dim], 0)
+            tile = _resampled(tile, dim, kernel.once(resampling, dim), 0, ctx.out_shape()[dim], 0)
     return (tile,)
 
 

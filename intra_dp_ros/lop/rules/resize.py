@@ -106,7 +106,8 @@ def interpolation(ctx: Context) -> Optional[Rule]:
         return None
     if "nearest" not in ctx.node.name and not ctx.is_exact_float(tensor):
         return None  # ATen weights and rounds these in its own ways, with another result for other tiles
-    if whole_factor(ctx):
+    factor = whole_factor(ctx)
+    if factor:
         make = interval.repeated if "nearest" in ctx.node.name else interval.linear
-        return ctx.local(axis, (tensor, make(ctx.rows(tensor), whole_factor(ctx))))
+        return ctx.local(axis, (tensor, make(ctx.rows(tensor), factor)))
     return ctx.local(axis, (tensor, resampling(ctx, axis).rows()))

@@ -3,7 +3,7 @@ from typing import Optional, Tuple
 
 from intra_dp_ros.graph.graph import Ref, iter_args
 from intra_dp_ros.lop import interval
-from intra_dp_ros.lop.rules.rule import REDUCE, Context, Rule, wrap
+from intra_dp_ros.lop.rules.rule import REDUCE, Context, Rule, reduced, wrap
 
 
 def pointwise(ctx: Context) -> Optional[Rule]:
@@ -43,10 +43,9 @@ def batch_norm(ctx: Context) -> Optional[Rule]:
 
 def reduction(ctx: Context) -> Optional[Rule]:
     """mean, sum, amax, argmax, max ...: local over other dimensions, of partial results over the axis itself."""
-    tensor, dims = ctx.arg("self"), ctx.arg("dim")
+    tensor = ctx.arg("self")
     shape, axis = ctx.shape(tensor), ctx.axis(tensor)
-    every = range(len(shape)) if dims is None or dims == () else dims if isinstance(dims, tuple) else (dims,)
-    gone = {wrap(d, len(shape)) for d in every}
+    gone = reduced(ctx.arg("dim"), len(shape))
     if axis in gone:
         return ctx.everything(REDUCE) if all(shape[d] == 1 for d in gone - {axis}) else None
     return ctx.same_rows(tensor, axis if ctx.arg("keepdim", False) else axis - sum(d < axis for d in gone))

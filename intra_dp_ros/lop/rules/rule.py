@@ -1,6 +1,6 @@
 """What a rule function is given and what it answers."""
 from dataclasses import dataclass
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, FrozenSet, Optional, Tuple
 
 from intra_dp_ros.graph.graph import Const, Graph, OpNode, Ref
 from intra_dp_ros.lop.interval import IntervalMap, identity, whole
@@ -79,6 +79,17 @@ class Context:
 def wrap(dim: int, ndim: int) -> int:
     """A dimension counted from the front."""
     return dim + ndim if dim < 0 else dim
+
+
+def within(index: int, size: int) -> int:
+    """A bound of a slice as ATen takes it: counted from the front, and no further than the ends."""
+    return min(max(wrap(index, size), 0), size)
+
+
+def reduced(dims: Any, ndim: int) -> FrozenSet[int]:
+    """The dimensions that a reduction's argument names; None or (): all."""
+    every = range(ndim) if dims is None or dims == () else dims if isinstance(dims, tuple) else (dims,)
+    return frozenset(wrap(d, ndim) for d in every)
 
 
 def per_axis(value: Any, index: int) -> int:

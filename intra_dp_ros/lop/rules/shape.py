@@ -1,11 +1,12 @@
 """Operators that move, split, join or repeat dimensions."""
-from typing import Optional, Tuple
+import math
+from typing import Optional
 
 import numpy as np
 
 from intra_dp_ros.graph.graph import Const
 from intra_dp_ros.lop import interval
-from intra_dp_ros.lop.rules.rule import Context, Rule, wrap
+from intra_dp_ros.lop.rules.rule import Context, Rule, within, wrap
 
 
 def permute(ctx: Context) -> Optional[Rule]:
@@ -34,13 +35,13 @@ def reshape(ctx: Context) -> Optional[Rule]:
     """
     tensor, out = ctx.arg("self"), ctx.out_shape()
     shape, axis = ctx.shape(tensor), ctx.axis(tensor)
-    rows, before, n_in = shape[axis], _product(shape[:axis]), _product(shape[axis + 1:])
-    found = [d for d in range(len(out)) if out[d] > 1 and _product(out[:d]) == before]
+    rows, before, n_in = shape[axis], math.prod(shape[:axis]), math.prod(shape[axis + 1:])
+    found = [d for d in range(len(out)) if out[d] > 1 and math.prod(out[:d]) == before]
     if rows <= 1 or n_in * before == 0 or not found:  # with one row nothing tells its dimension from others of size one
         return None
     same = [d for d in found if out[d] == rows]
     place = (same or found)[0]
-    n_out = _product(out[place + 1:])
+    n_out = math.prod(out[place + 1:])
     if n_out == 0:
         return None
     if n_in == n_out:
@@ -49,21 +50,13 @@ def reshape(ctx: Context) -> Optional[Rule]:
     return ctx.local(place, (tensor, interval.IntervalMap(rows, first // n_in, -(-(first + n_out) // n_in))))
 
 
-def _product(sizes: Tuple[int, ...]) -> int:
-    total = 1
-    for size in sizes:
-        total *= size
-    return total
-
-
 def slicing(ctx: Context) -> Optional[Rule]:
     """``slice.Tensor``: along the axis a strided map, along another dimension nothing changes."""
     tensor = ctx.arg("self")
     axis, rows = ctx.axis(tensor), ctx.rows(tensor)
     if wrap(ctx.arg("dim", 0), len(ctx.shape(tensor))) != axis:
         return ctx.same_rows(tensor)
-    start = ctx.arg("start") or 0
-    start = min(max(wrap(start, rows), 0), rows)
+    start = within(ctx.arg("start") or 0, rows)
     return ctx.local(axis, (tensor, interval.strided(rows, ctx.out_shape()[axis], start, ctx.arg("step", 1))))
 
 

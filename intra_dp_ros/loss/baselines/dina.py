@@ -8,7 +8,7 @@ speeds.
 from typing import List
 
 from intra_dp_ros.loss.baselines import local
-from intra_dp_ros.loss.contract import ContractedTiling
+from intra_dp_ros.loss.contract import contracted
 from intra_dp_ros.loss.link_model import LinkModel
 from intra_dp_ros.loss.timeline import Timeline
 from intra_dp_ros.lop.plan import DOWN, UP, Plan, Transfer, input_codec, validate
@@ -25,8 +25,8 @@ def plan(tiling: Tiling, timeline: Timeline, link: LinkModel, codec: str = "raw"
     rows = [rule.rows for rule in tiling.rules]
     robot, server = timeline.robot.frame_ms(rows), timeline.server.frame_ms(rows)
     fast = robot / (robot + server) if robot + server > 0 else 0.5
-    contracted = ContractedTiling(tiling)
-    plans = [contracted.expand(split(contracted, min(0.95, fast * part), codec)) for part in _AROUND]
+    small = contracted(tiling)
+    plans = [small.expand(split(small, min(0.95, fast * part), codec)) for part in _AROUND]
     return min(plans, key=lambda p: timeline.predict(p, link).latency_s)
 
 

@@ -6,7 +6,7 @@ from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
 
-from intra_dp_ros.loss.contract import ContractedTiling
+from intra_dp_ros.loss.contract import contracted
 from intra_dp_ros.loss.link_model import LinkModel
 from intra_dp_ros.loss.timeline import Timeline
 from intra_dp_ros.lop.plan import Plan, complete, input_codec
@@ -25,7 +25,7 @@ class Layers:
     """
 
     def __init__(self, tiling: Tiling, timeline: Timeline, link: LinkModel, codec: str) -> None:
-        self.tiling = ContractedTiling(tiling)
+        self.tiling = contracted(tiling)
         self._codec = input_codec(tiling, codec)
         rows = np.array([rule.rows for rule in self.tiling.rules])
         self.robot, self.server = (
