@@ -134,10 +134,29 @@ def needed_rows(tiling: Tiling, server_stop: Sequence[int], robot_start: Sequenc
     return server, robot
 
 
-def input_codec(tiling: Tiling, codec: str) -> Callable[[int, str], str]:
-    """For `complete`: this codec for the graph's inputs, raw for everything else."""
-    inputs = frozenset(tiling.graph.inputs)
-    return lambda tensor, direction: codec if tensor in inputs else "raw"
+#: Not a codec but the choice of the one that suits each tensor and loses nothing.
+LOSSLESS = "lossless"
+
+
+def codec_of(tiling: Tiling, codec: str) -> Callable[[int, str], str]:
+    """For `complete`: this codec for the graph's inputs, raw for everything else.
+
+    `LOSSLESS` means png for images and bits+lz4 for other inputs and results of small whole numbers (occupancy,
+    classes, masks); floating-point numbers hardly shrink and travel raw.
+    """
+    ends = {t: codec for t in tiling.graph.inputs}
+    if codec == LOSSLESS:
+        ends = {t: _lossless(tiling, t) for t in (*tiling.graph.inputs, *tiling.graph.outputs)}
+    return lambda tensor, direction: ends.get(tensor, "raw")
+
+
+def _lossless(tiling: Tiling, tensor: int) -> str:
+    spec = tiling.graph.tensors[tensor]
+    if spec.dtype not in ("uint8", "bool"):
+        return "raw"
+    is_image = spec.dtype == "uint8" and len(spec.shape) in (3, 4) and (
+        spec.shape[-3] in (1, 3) or spec.shape[-1] in (1, 3)) and tensor in tiling.graph.inputs
+    return "png" if is_image else "bits+lz4"
 
 
 def complete(tiling: Tiling, strategy: str, server_stop: Sequence[int], robot_start: Sequence[int],

@@ -11,6 +11,7 @@ from intra_dp_ros.loss.population import Population
 from intra_dp_ros.loss.queues import outcomes
 from intra_dp_ros.loss.staircase import GRAINS, RAW_CHUNKS, ROBOT_CHUNKS, Genome, Staircase
 from intra_dp_ros.loss.timeline import Timeline
+from intra_dp_ros.lop.plan import codec_of
 
 GENES = 9
 SHARES = 32  # row shares are multiples of 1/SHARES: finer ones differ by less than the profiles' noise
@@ -36,7 +37,7 @@ class Pool:
         self.staircase = Staircase(timeline.tiling, codec)
         self.genomes: List[Genome] = []
         self.costs = np.zeros((0, len(links)))
-        self._people = Population(timeline, codec)
+        self._people = Population(timeline, codec_of(timeline.tiling, codec))
         self._links, self._objective, self._power = list(links), objective, power
         self._index: Dict[Genome, int] = {}
 

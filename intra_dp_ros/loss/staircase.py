@@ -10,7 +10,7 @@ from typing import Dict, Sequence, Tuple
 import numpy as np
 
 from intra_dp_ros.loss.baselines.neurosurgeon import crossing_tensors
-from intra_dp_ros.lop.plan import Plan, PlanError, complete, input_codec
+from intra_dp_ros.lop.plan import Plan, PlanError, complete, codec_of
 from intra_dp_ros.lop.tiling import Tiling
 
 RAW_CHUNKS = (1, 2, 4, 8, 16)
@@ -43,7 +43,7 @@ class Staircase:
 
     def __init__(self, tiling: Tiling, codec: str = "raw") -> None:
         self.tiling = tiling
-        self._codecs = input_codec(tiling, codec)
+        self._codecs = codec_of(tiling, codec)
         count = len(tiling.rules)
         crossing = crossing_tensors(tiling)
         inner = [c for c in range(1, count) if len(crossing[c]) == 1]

@@ -11,7 +11,7 @@ from intra_dp_ros.loss.baselines import local
 from intra_dp_ros.loss.contract import contracted
 from intra_dp_ros.loss.link_model import LinkModel
 from intra_dp_ros.loss.timeline import Timeline
-from intra_dp_ros.lop.plan import DOWN, UP, Plan, Transfer, input_codec, validate
+from intra_dp_ros.lop.plan import DOWN, UP, Plan, Transfer, codec_of, validate
 from intra_dp_ros.lop.rules.rule import LOCAL
 from intra_dp_ros.lop.tiling import Tiling
 
@@ -32,7 +32,7 @@ def plan(tiling: Tiling, timeline: Timeline, link: LinkModel, codec: str = "raw"
 
 def split(tiling: Tiling, share: float, codec: str = "raw") -> Plan:
     """Every layer split at this share of its rows, gathered after each; layers that cannot be cut run on the server."""
-    codecs, stops = input_codec(tiling, codec), []
+    codecs, stops = codec_of(tiling, codec), []
     transfers: List[Transfer] = []
     graph = tiling.graph
     for t in graph.inputs:
