@@ -26,6 +26,7 @@ class Played(NamedTuple):
 
 class _Piece(NamedTuple):
     nbytes: float  # encoded
+    raw: float  # decoded bytes
     encode_s: float
     decode_s: float
     work_s: float  # of the receiver, once it is there
@@ -79,7 +80,7 @@ class Frames:
             lane = UP if half else direction
             start = max(when, air[lane])
             end = air[lane] = carrier(direction, start, piece.nbytes) + each
-            crossings.append(Crossing(direction, start, end, piece.nbytes))
+            crossings.append(Crossing(direction, start, end, piece.nbytes, piece.raw))
             radio += max(0.0, end - max(start, self._band_s))
             arrived = decoded[direction] = max(end + trip, decoded[direction]) + piece.decode_s
             work = max(free[direction], arrived)
@@ -100,6 +101,6 @@ class Frames:
         for k in range(int(pieces.count[0])):
             ratio, encode, decode = self._link.costs(*codecs[pieces.run[0, k]])
             size = float(pieces.size[0, k])
-            found.append(_Piece(ratio * size, encode * size, decode * size, float(work[k]), int(pieces.event[0, k]),
+            found.append(_Piece(ratio * size, size, encode * size, decode * size, float(work[k]), int(pieces.event[0, k]),
                                 float(ready[k])))
         return found

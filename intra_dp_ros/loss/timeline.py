@@ -24,6 +24,7 @@ class Crossing(NamedTuple):
     start_s: float
     stop_s: float
     nbytes: float  # encoded
+    raw: float  # decoded bytes
 
 
 @dataclass(frozen=True)
@@ -225,7 +226,7 @@ class _Run:
         began = max(now, self._air[air])
         ended = self._carrier(direction, began, ratio * raw) + self._link.per_message_s
         self._air[air] = ended
-        self._crossings.append(Crossing(direction, began, ended, ratio * raw))
+        self._crossings.append(Crossing(direction, began, ended, ratio * raw, raw))
         self._spans.append(Span(UPLINK if direction == UP else DOWNLINK, began, ended,
                                 "tensor {} rows [{}, {})".format(tensor, start, stop)))
         arrived = self._decoded[direction] = max(ended + self._link.rtt_s / 2, self._decoded[direction]) + decode * raw

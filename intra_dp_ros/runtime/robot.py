@@ -44,9 +44,9 @@ _LOG = logging.getLogger(__name__)
 
 AUTO = "auto"
 _MESSAGE_S = 0.0003  # cost of a message beyond its bytes, sender and receiver together [s]
-_STALE_S = 1.0  # an estimate of this age is worth a probe
+STALE_S = 1.0  # an estimate of this age is worth a probe
 #: A split frame that is not there after its prediction and this many local runs is computed locally.
-_DEADLINE_LOCALS = 2.0
+DEADLINE_LOCALS = 2.0
 _RECENT = 4  # frames whose timelines can be asked for afterwards
 
 
@@ -187,7 +187,7 @@ class Robot:
         if self._monitored is not None:
             came, other = self._monitored
             if other.confidence > 0 and time.monotonic() - came + other.age < own.age:
-                return other.up if time.monotonic() - came < _STALE_S else 0.0
+                return other.up if time.monotonic() - came < STALE_S else 0.0
         return own.up if own.confidence > 0 else 0.0
 
     def on_bandwidth(self, sample: BandwidthSample) -> None:
@@ -247,7 +247,7 @@ class Robot:
                                     frame.part.plan.epoch, stamp, frame_id))
         return frame.run_split(inputs, self._sender, connection.pulse, lambda: self.bandwidth.sample().up,
                                max(expected_s, self._planner.local_s),
-                               expected_s + _DEADLINE_LOCALS * self._planner.local_s)
+                               expected_s + DEADLINE_LOCALS * self._planner.local_s)
 
     def _stats(self, frame: RobotFrame, traffic: Traffic, outcome: str, reason: str, state: str, bandwidth: float,
                expected_s: float, done: float) -> FrameStats:
@@ -354,8 +354,8 @@ class Robot:
         return None if table is None else table.rungs[table.lookup(self.uplink or bandwidth)].plan
 
     def _needs_probe(self) -> bool:
-        monitored = self._monitored is not None and time.monotonic() - self._monitored[0] < _STALE_S
-        return self._frame is None and not monitored and self.bandwidth.sample().age > _STALE_S
+        monitored = self._monitored is not None and time.monotonic() - self._monitored[0] < STALE_S
+        return self._frame is None and not monitored and self.bandwidth.sample().age > STALE_S
 
 
 def _searched(strategy: str) -> str:

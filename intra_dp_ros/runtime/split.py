@@ -25,7 +25,7 @@ from intra_dp_ros.wire.messages import Tile
 
 _CHECK_S = 0.01  # between looks at the link while waiting
 #: Give up when sending the rest would take this many times what the frame was expected to take.
-_TOO_SLOW = 1.5
+TOO_SLOW = 1.5
 
 
 class TakeOver(Exception):
@@ -93,7 +93,7 @@ class RobotFrame:
             if rate > 0.0:
                 traffic = sender.traffic()
                 left = (traffic.in_flight + traffic.queued) / rate
-                if left > _TOO_SLOW * patience_s:
+                if left > TOO_SLOW * patience_s:
                     raise TakeOver("sending the rest would take {:.0f} ms more".format(left * 1e3))
 
         self._check = check
