@@ -151,9 +151,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         recording = prepare(record(model.module, inputs))
         tiling = Tiling(recording.graph)
         robot, server = profiles_of(options, tiling, recording.weights, inputs)
-        measured = hardware.measured_codecs(_root()) if CODECS[options.codec] == LOSSLESS else {}
         link = hardware.link_of(tiling, CODECS[options.codec], hardware.MESSAGE_COSTS[options.message_costs],
-                                options.duplex, options.rtt_ms / 1e3, measured, options.codec_slowdown)
+                                options.duplex, options.rtt_ms / 1e3, options.codec_slowdown)
     except (ModelError, RecordingError, ValueError, OSError) as error:
         print("error: {}".format(error), file=sys.stderr)
         return 1
@@ -191,6 +190,3 @@ def _strategies(text: str) -> List[str]:
         raise ValueError("no strategy {!r}; there are: all, {}".format(unknown[0], ", ".join(STRATEGIES)))
     return names
 
-
-def _root() -> str:
-    return os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))

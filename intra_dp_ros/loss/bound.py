@@ -13,7 +13,8 @@ Relaxations, each of which only makes the figure smaller:
 - Order counts only at *barriers*: an operator that needs the whole of the only tensor that passes between the operators
   before and after it.  No row behind a barrier is computed before all rows in front of it are; so the graph falls into
   stages, and the bound is the sum over stages of the largest time of any resource in each.
-- Half of a round trip is due each way as soon as the server computes anything.
+- Whatever the server does begins half a round trip and a message after the beginning and ends half a round trip before
+  the end, and so do both directions of the air together with what they wait for; the robot works all the time.
 
 What remains is a linear program in x, y, the rows that travel and the times of the stages.
 """
@@ -61,6 +62,7 @@ class _Program:
         self._place = {t: i for i, t in enumerate(self._tensors)}
         self._ops, self._count = len(tiling.rules), len(self._tensors)
         self._stage = _stages(tiling)
+        self._lead_s = link.rtt_s + link.per_message_s
         self._entries: List[Tuple[int, int, float]] = []
         self._limits: List[float] = []
         rows = np.array([rule.rows for rule in tiling.rules])
@@ -83,7 +85,7 @@ class _Program:
         found = linprog(cost, matrix, self._limits, bounds=bounds, method=_METHOD)
         if found.status != 0:
             raise ArithmeticError("the bound's linear program was not solved: {}".format(found.message))
-        return float(found.fun) * (1.0 - 1e-6) + self._link.rtt_s + 2 * self._link.per_message_s
+        return float(found.fun) * (1.0 - 1e-6)
 
     def _y(self, v: int) -> int:
         return v
@@ -127,6 +129,8 @@ class _Program:
             inside = [v for v in range(self._ops) if self._stage[v] == stage]
             for index, times in ((self._x, robot), (self._y, server)):
                 self._at_most([*((index(v), times[v]) for v in inside), (self._time(stage), -1.0)], 0.0)
+        every = [(self._time(stage), -1.0) for stage in range(max(self._stage, default=0) + 1)]
+        self._at_most([*((self._y(v), server[v]) for v in range(self._ops)), *every], -self._lead_s)
 
     def _travels(self, codecs) -> None:
         """Air and codecs.  A tensor belongs to the stage in which it is made; one that passes a barrier may travel as
@@ -141,7 +145,7 @@ class _Program:
                 readers = [self._stage[v] for v in graph.consumers[t]]
                 passes = any(r != stage_of[t] for r in readers)
                 if stage is not None and (passes or stage_of[t] != stage):
-                    continue
+                    continue  # the sum over all stages counts every tensor
                 for direction, index in ((UP, self._up(t)), (DOWN, self._down(t))):
                     size = graph.tensors[t].nbytes
                     options = {"raw", codecs(t, direction)}
@@ -152,7 +156,7 @@ class _Program:
             groups = [air[UP] + air[DOWN]] if link.duplex == HALF else [air[UP], air[DOWN]]
             for terms in (*groups, work[UP], work[DOWN]):
                 if terms:
-                    self._at_most([*terms, *ends], 0.0)
+                    self._at_most([*terms, *ends], -self._lead_s if stage is None else 0.0)
 
 
 def _proportions(needs: IntervalMap) -> Tuple[float, float]:

@@ -98,10 +98,11 @@ class Pool:
         changes += [{"upper_rows": g.upper_rows + step / SHARES, "lower_rows": g.lower_rows + step / SHARES}
                     for step in (-4, -1, 1, 4)]
         changes += [{"upper_cut": g.upper_cut + step, "lower_cut": g.lower_cut + step} for step in (-1, 1)]
-        changes += [{"grain": 1 - g.grain}, {"halo": 1 - g.halo}, {"upper_rows": g.lower_rows},
+        changes += [{"grain": k} for k in range(len(GRAINS))]
+        changes += [{"halo": 1 - g.halo}, {"upper_rows": g.lower_rows},
                     {"lower_rows": g.upper_rows}, {"upper_rows": 0.0}, {"upper_cut": 0}, {"exit": last}]
         most = {"upper_cut": last, "lower_cut": last, "exit": last, "raw_chunks": len(RAW_CHUNKS) - 1,
-                "robot_chunks": len(ROBOT_CHUNKS) - 1}
+                "robot_chunks": len(ROBOT_CHUNKS) - 1, "grain": len(GRAINS) - 1}
         found = [replace(g, **change) for change in changes
                  if all(0 <= value <= most.get(name, 1) for name, value in change.items())]
         return [f for f in found if f.upper_cut <= f.lower_cut <= f.exit and f != g]

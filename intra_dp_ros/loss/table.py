@@ -10,7 +10,7 @@ from intra_dp_ros.loss.energy import PowerModel
 from intra_dp_ros.loss.link_model import LinkModel
 from intra_dp_ros.loss.objective import Objective
 from intra_dp_ros.loss.profile import Profile
-from intra_dp_ros.loss.search import search, search_ladder
+from intra_dp_ros.loss.strategies import Wanted
 from intra_dp_ros.loss.strategies import strategy as strategy_of
 from intra_dp_ros.loss.timeline import Timeline
 from intra_dp_ros.lop.plan import Plan, local_plan, validate
@@ -88,14 +88,8 @@ def build(tiling: Tiling, timeline: Timeline, link: LinkModel, strategy: str, co
     """
     make, down = strategy_of(strategy), _down_over_up(link)
     links = [replace(link, up=b, down=b * down) for b in LADDER]
-    if make is search:
-        plans = search_ladder(tiling, timeline, links, codec, objective, power, should_stop=should_stop,
-                              progress=progress)
-    else:
-        plans = []
-        for index, at in enumerate(links):
-            plans.append(make(tiling, timeline, at, codec) if at.up > 0 else local_plan(tiling))
-            progress(index + 1, len(links))
+    plans = make(tiling, timeline, links[1:], codec, Wanted(objective, power, progress, should_stop))
+    plans = [local_plan(tiling), *plans]  # the first of the ladder is no link at all
     return PlanTable(strategy, _numbered(plans, links, timeline, strategy, first_epoch))
 
 

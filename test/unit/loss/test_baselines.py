@@ -16,7 +16,7 @@ from intra_dp_ros.loss.energy import PowerModel
 from intra_dp_ros.loss.link_model import LinkModel
 from intra_dp_ros.loss.objective import DEADLINE, Objective
 from intra_dp_ros.loss.profile import Profile
-from intra_dp_ros.loss.strategies import STRATEGIES
+from intra_dp_ros.loss.strategies import STRATEGIES, Wanted
 from intra_dp_ros.loss.table import build
 from intra_dp_ros.loss.timeline import Timeline
 from intra_dp_ros.lop.both_sides import run_both_sides
@@ -122,11 +122,11 @@ def real():
 @pytest.mark.parametrize("rate", [1e4, 3e5, 1e7])
 def test_plans_run_and_are_exact(real, name, rate):
     x, recording, tiling, timeline = real
-    plan = STRATEGIES[name](tiling, timeline, LinkModel(rate, rate, 0.002))
+    plan = STRATEGIES[name](tiling, timeline, [LinkModel(rate, rate, 0.002)], "raw", Wanted())[0]
     validate(tiling, plan)
     outputs = run_both_sides(Kernels(tiling, recording.weights), plan, [x], random.Random(0))
     assert relative_error(outputs, WholeModel(recording.graph, recording.weights)(x)) < 1e-5
-    assert STRATEGIES[name](tiling, timeline, LinkModel(0.0, 0.0)).is_local
+    assert STRATEGIES[name](tiling, timeline, [LinkModel(0.0, 0.0)], "raw", Wanted())[0].is_local
 
 
 def test_dina_gathers_every_layer(real):
