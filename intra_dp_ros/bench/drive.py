@@ -1,4 +1,4 @@
-"""One strategy driven over a recorded bandwidth: frame after frame, each planned with what the traffic so far has shown.
+"""One strategy driven over a recorded bandwidth: each frame is planned with what the traffic so far has shown.
 
 What the robot does is done here: the bandwidth is estimated from the arrival of tiles, the plan is looked up with
 hysteresis, an idle link is probed, and a frame that the link lets down is taken over.  Only the clock is simulated.

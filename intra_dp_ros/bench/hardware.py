@@ -1,4 +1,4 @@
-"""What the simulator knows about machines that are not here: message costs, codec costs, how files of times are read."""
+"""What the simulator knows about machines that are not here: message costs, codec costs, times from files."""
 from dataclasses import dataclass
 from typing import Dict, Mapping, Tuple
 

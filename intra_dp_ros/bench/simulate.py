@@ -3,6 +3,7 @@ import argparse
 import json
 import os
 import sys
+from dataclasses import replace
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from intra_dp_ros.bench.options import add_model_options, model_of, random_input
 from intra_dp_ros.bench.simulate_plots import draw
 from intra_dp_ros.graph.record import RecordingError, record
 from intra_dp_ros.loss import device_csv, table
-from intra_dp_ros.loss.bound import lower_bound
+from intra_dp_ros.loss.bound import Bound
 from intra_dp_ros.loss.link_model import FULL, HALF, LinkModel
 from intra_dp_ros.loss.objective import KINDS, Objective
 from intra_dp_ros.loss.profile import Profile
@@ -64,9 +65,8 @@ class Simulation:
         it is the first moment T at which the mean bandwidth so far allows T.
         """
         rates = np.geomspace(0.1e6, 40e6, 48)
-        at_rate = np.array([lower_bound(self.timeline, LinkModel(
-            b, b, self._link.rtt_s, self._link.duplex, self._link.per_message_s, self._link.codecs), self._codec)
-            for b in rates])
+        bounds = Bound(self.timeline, replace(self._link, up=trace.mean, down=trace.mean), self._codec)
+        at_rate = np.array([bounds.at(b, b) for b in rates])
         alone = self.timeline.robot.frame_ms([r.rows for r in self.tiling.rules]) / 1e3
 
         def bound(rate: float) -> float:  # of the next higher rate: never more than at this one
@@ -189,4 +189,3 @@ def _strategies(text: str) -> List[str]:
     if unknown:
         raise ValueError("no strategy {!r}; there are: all, {}".format(unknown[0], ", ".join(STRATEGIES)))
     return names
-

@@ -92,8 +92,8 @@ class Frames:
                 busy += piece.work_s
                 j += 1
         latency = free[DOWN]
-        return Played(latency, float(self._power.energy(busy, min(radio, max(0.0, latency - busy)), latency)), busy,
-                      tuple(crossings))
+        energy = float(self._power.energy(busy, min(radio, max(0.0, latency - busy)), latency))
+        return Played(latency, energy, busy, tuple(crossings))
 
     def _pieces(self, pieces: Pieces, codecs: List[Tuple[str, int]], ready: np.ndarray, work: np.ndarray
                 ) -> List[_Piece]:

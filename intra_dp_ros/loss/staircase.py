@@ -15,8 +15,8 @@ from intra_dp_ros.lop.tiling import Tiling
 
 RAW_CHUNKS = (1, 2, 4, 8, 16)
 ROBOT_CHUNKS = (1, 2, 4, 8)
-#: Rows an operator computes at once, at least: coarse is cheap, fine is early; the last waits for all rows, so that only
-#: encoding, sending and decoding overlap.
+#: Rows an operator computes at once, at least: coarse is cheap, fine is early; the last waits for all rows, so that
+#: only encoding, sending and decoding overlap.
 GRAINS = (4, 1, 16, 4096)
 
 

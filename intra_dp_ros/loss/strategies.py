@@ -26,7 +26,8 @@ Strategy = Callable[[Tiling, Timeline, Sequence[LinkModel], str, Wanted], List[P
 
 def _each(plan: Callable[[Tiling, Timeline, LinkModel, str], Plan]) -> Strategy:
     """A strategy that looks at one bandwidth at a time."""
-    def ladder(tiling: Tiling, timeline: Timeline, links: Sequence[LinkModel], codec: str, wanted: Wanted) -> List[Plan]:
+    def ladder(tiling: Tiling, timeline: Timeline, links: Sequence[LinkModel], codec: str, wanted: Wanted
+               ) -> List[Plan]:
         plans = []
         for done, link in enumerate(links, 1):
             plans.append(plan(tiling, timeline, link, codec))
