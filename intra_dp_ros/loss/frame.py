@@ -101,6 +101,6 @@ class Frames:
         for k in range(int(pieces.count[0])):
             ratio, encode, decode = self._link.costs(*codecs[pieces.run[0, k]])
             size = float(pieces.size[0, k])
-            found.append(_Piece(ratio * size, size, encode * size, decode * size, float(work[k]), int(pieces.event[0, k]),
-                                float(ready[k])))
+            found.append(_Piece(ratio * size, size, encode * size, decode * size, float(work[k]),
+                                int(pieces.event[0, k]), float(ready[k])))
         return found

@@ -26,6 +26,7 @@ class Pool:
         timeline: of the graph and its two devices.
         links: alike but for their bandwidths, all of which carry something.
         codec: of the graph's inputs.
+        streamed: whether rows travel and are computed in pieces; if not, in two tiles.
 
     Attributes:
         genomes: in the order in which they were tried.
@@ -33,16 +34,19 @@ class Pool:
     """
 
     def __init__(self, timeline: Timeline, links: Sequence[LinkModel], codec: str, objective: Objective,
-                 power: PowerModel) -> None:
+                 power: PowerModel, streamed: bool = True) -> None:
         self.staircase = Staircase(timeline.tiling, codec)
         self.genomes: List[Genome] = []
         self.costs = np.zeros((0, len(links)))
         self._people = Population(timeline, codec_of(timeline.tiling, codec))
         self._links, self._objective, self._power = list(links), objective, power
+        self._streamed = streamed
         self._index: Dict[Genome, int] = {}
 
     def try_all(self, genomes: Sequence[Genome]) -> None:
         """Find the costs of those that were not tried before."""
+        if not self._streamed:
+            genomes = [replace(g, raw_chunks=0, robot_chunks=0, grain=0) for g in genomes]
         new = [g for g in dict.fromkeys(genomes) if g not in self._index]
         new.sort(key=lambda g: (RAW_CHUNKS[g.raw_chunks], ROBOT_CHUNKS[g.robot_chunks]))  # alike ones waste no columns
         for begin in range(0, len(new), _BATCH):

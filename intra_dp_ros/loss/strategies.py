@@ -18,6 +18,7 @@ class Wanted(NamedTuple):
     power: PowerModel = PowerModel()
     progress: Callable[[int, int], None] = lambda done, total: None  # (steps done, steps in all)
     should_stop: Callable[[], bool] = lambda: False  # the best plans so far are given then
+    streamed: bool = True  # whether LOSS may send and compute in pieces
 
 
 #: (tiling, timeline, links that differ in their bandwidths only, codec of the inputs, Wanted) -> a plan for each link.
@@ -42,7 +43,8 @@ def _neurosurgeon(tiling: Tiling, timeline: Timeline, links: Sequence[LinkModel]
 
 def _intra_dp(tiling: Tiling, timeline: Timeline, links: Sequence[LinkModel], codec: str, wanted: Wanted) -> List[Plan]:
     return search_ladder(tiling, timeline, links, codec, wanted.objective, wanted.power,
-                         should_stop=wanted.should_stop, progress=wanted.progress)
+                         should_stop=wanted.should_stop, progress=wanted.progress,
+                         streamed=wanted.streamed)
 
 
 STRATEGIES: Dict[str, Strategy] = {

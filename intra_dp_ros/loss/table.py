@@ -73,7 +73,7 @@ class PlanTable:
 def build(tiling: Tiling, timeline: Timeline, link: LinkModel, strategy: str, codec: str = "raw",
           objective: Objective = Objective(), power: PowerModel = PowerModel(), first_epoch: int = 1,
           progress: Callable[[int, int], None] = lambda done, total: None,
-          should_stop: Callable[[], bool] = lambda: False) -> PlanTable:
+          should_stop: Callable[[], bool] = lambda: False, streamed: bool = True) -> PlanTable:
     """The table of a strategy.
 
     Args:
@@ -82,13 +82,14 @@ def build(tiling: Tiling, timeline: Timeline, link: LinkModel, strategy: str, co
         objective, power: of LOSS; the baselines have their own.
         first_epoch: plans are numbered from here on; equal plans share a number, the local plan has number 0.
         progress: called with (steps done, steps in all).
+        streamed: whether LOSS may send and compute in pieces.
 
     Raises:
         ValueError: no such strategy.
     """
     make, down = strategy_of(strategy), _down_over_up(link)
     links = [replace(link, up=b, down=b * down) for b in LADDER]
-    plans = make(tiling, timeline, links[1:], codec, Wanted(objective, power, progress, should_stop))
+    plans = make(tiling, timeline, links[1:], codec, Wanted(objective, power, progress, should_stop, streamed))
     plans = [local_plan(tiling), *plans]  # the first of the ladder is no link at all
     return PlanTable(strategy, _numbered(plans, links, timeline, strategy, first_epoch))
 
