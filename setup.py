@@ -13,6 +13,7 @@ setup(**generate_distutils_setup(packages=[
     'intra_dp_ros.graph',
     'intra_dp_ros.lop',
     'intra_dp_ros.lop.kernels',
+    'intra_dp_ros.lop.rewrites',
     'intra_dp_ros.lop.rules',
     'intra_dp_ros.loss',
     'intra_dp_ros.loss.baselines',

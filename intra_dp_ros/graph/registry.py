@@ -85,7 +85,8 @@ FAMILIES: Dict[str, Tuple[str, ...]] = {
         "masked_fill.Tensor", "nan_to_num", "to.dtype", "clone",
     ),
     "pool": (
-        "max_pool1d", "max_pool2d", "max_pool3d", "max_pool2d_with_indices", "avg_pool1d", "avg_pool2d", "avg_pool3d",
+        "max_pool1d", "max_pool2d", "max_pool3d", "max_pool2d_with_indices", "max_pool3d_with_indices", "avg_pool1d",
+        "avg_pool2d", "avg_pool3d",
         "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "_adaptive_avg_pool2d",
         "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d",
     ),
@@ -109,7 +110,8 @@ FAMILIES: Dict[str, Tuple[str, ...]] = {
     ),
     "reduce": (
         "mean", "mean.dim", "sum", "sum.dim_IntList", "prod", "prod.dim_int", "amax", "amin", "max", "max.dim",
-        "min", "min.dim", "argmax", "argmin", "any", "any.dim", "all", "all.dim", "var.dim", "var.correction",
+        "min", "min.dim", "argmax", "argmin", "any", "any.dim", "any.dims", "all", "all.dim",
+        "all.dims", "var.dim", "var.correction",
         "std.dim", "std.correction", "var", "std", "norm.ScalarOpt_dim", "norm.Scalar", "linalg_vector_norm",
         "logsumexp", "cumsum", "topk", "sort", "sort.stable", "argsort",
     ),
