@@ -7,6 +7,7 @@ from catkin_pkg.python_setup import generate_distutils_setup
 setup(**generate_distutils_setup(packages=[
     'intra_dp_ros',
     'intra_dp_ros.apps',
+    'intra_dp_ros.apps.detection',
     'intra_dp_ros.apps.loaders',
     'intra_dp_ros.apps.networks',
     'intra_dp_ros.bench',

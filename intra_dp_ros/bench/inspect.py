@@ -172,7 +172,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         tiling = Tiling(prepare(recording).graph)
         print(describe("{} ({} weights)".format(model.name, model.weights), tiling))
         if recording.tail is not None:
-            print("\nthe recording ends at {}; the rest runs in the application".format(recording.tail))
+            print("\n" + recording.tail.sentence)
         if options.json:
             with open(options.json, "w") as file:
                 json.dump({"model": model.name, "operators": [asdict(o) for o in operators(tiling)]}, file, indent=1)

@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 import torch
 
-from intra_dp_ros.graph import custom_ops  # noqa: F401  (defines torch.ops.intra_dp_ros)
+from intra_dp_ros.graph import detection_ops  # noqa: F401  (defines torch.ops.intra_dp_ros)
 from intra_dp_ros.graph.graph import ITEMSIZE, Const, DType, GraphError, OpNode, Ref, iter_args
 
 #: The one table between the names in a graph and torch's dtypes.
@@ -120,7 +120,13 @@ FAMILIES: Dict[str, Tuple[str, ...]] = {
         "index_add", "index_copy", "index_fill.int_Scalar", "masked_scatter", "embedding", "one_hot", "take_along_dim",
         "take", "cdist", "torchvision::roi_align", "intra_dp_ros::nms",
     ),
+    "detection": ("intra_dp_ros::topk_above", "intra_dp_ros::batched_nms", "intra_dp_ros::multiscale_roi_align",
+                  "intra_dp_ros::heatmap_keypoints", "intra_dp_ros::linear_rows", "intra_dp_ros::conv2d_rows",
+                  "intra_dp_ros::conv_transpose2d_rows"),
 }
+
+#: Operators of this package that call one of torchvision's.
+_ON_TORCHVISION = frozenset({"intra_dp_ros::multiscale_roi_align"})
 
 ALLOWED: Dict[str, OpInfo] = {
     op: OpInfo(family, op.split("::")[0] if "::" in op else "aten") for family, ops in FAMILIES.items() for op in ops
@@ -142,7 +148,7 @@ def resolve(op: str) -> Callable:
     if info is None:
         raise GraphError("operator {!r} is not allowed: only operators of the registry are run".format(op))
     name, _, overload = op.split("::")[-1].partition(".")
-    if info.namespace == "torchvision":
+    if info.namespace == "torchvision" or op in _ON_TORCHVISION:
         try:
             import torchvision  # noqa: F401  (registers its operators)
         except ImportError as error:
