@@ -17,6 +17,7 @@ MAX_CANDIDATES = 1 << 19
 _GROUP_BY_GROUP = 1000
 _MAP_VALUES = 1 << 24  # of enlarged heat maps that are held at once
 _MAX_MAP = 1 << 26  # of one enlarged heat map
+_FAR = 1e6  # coordinate beyond which a box is no box of any image [pixel]
 
 LIBRARY.define("topk_above(Tensor scores, float threshold, int count) -> (Tensor, Tensor)")
 LIBRARY.define("batched_nms(Tensor boxes, Tensor scores, Tensor groups, Tensor valid, float iou_threshold, int count)"
@@ -114,9 +115,10 @@ def multiscale_roi_align(features: List[torch.Tensor], rois: torch.Tensor, level
     Args:
         features: of every level, `[I, C, H, W]`.
         rois: `[N, 5]`: image, x1, y1, x2, y2 [pixel of the image]; N <= `MAX_CANDIDATES`.
-        levels: int64 `[N]`; boxes of no level (-1) give zeros.
+        levels: int64 `[N]`; boxes of no level (-1), of no image, or further out than 10^6 give zeros.
         scales: of every level: its pixels by one of the image.
         output_size: rows and columns of the result, each 1 to 64.
+        sampling_ratio: points by row and column of each of them, 1 to 16.
 
     Returns:
         `[N, C, *output_size]`.
@@ -134,9 +136,10 @@ def multiscale_roi_align(features: List[torch.Tensor], rois: torch.Tensor, level
     if len(output_size) != 2 or not 1 <= min(output_size) <= max(output_size) <= 64:
         raise ValueError("multiscale_roi_align takes an output_size of two numbers from 1 to 64, got {}".format(
             list(output_size)))
-    images = rois[:, 0]
-    if len(rois) and not (0 <= float(images.min()) and float(images.max()) < features[0].shape[0]):
-        raise ValueError("multiscale_roi_align: the rois name images that the features do not have")
+    if not 1 <= sampling_ratio <= 16:
+        raise ValueError("multiscale_roi_align takes a sampling_ratio from 1 to 16, got {}".format(sampling_ratio))
+    near = (rois[:, 0] >= 0) & (rois[:, 0] < len(features[0])) & (rois.abs() <= _FAR).all(1)
+    levels = levels.masked_fill(~near, -1)
     result = features[0].new_zeros((len(rois), features[0].shape[1], *output_size))
     for level, (feature, scale) in enumerate(zip(features, scales)):
         at = (levels == level).nonzero()[:, 0]
@@ -153,13 +156,13 @@ def heatmap_keypoints(maps: torch.Tensor, boxes: torch.Tensor,
     Args:
         maps: `[N, K, H, W]`, floating point.
         boxes: `[N, 4]`, corners [pixel].
-        valid: bool `[N]`; the others give zeros.
+        valid: bool `[N]`; the others give zeros, as do boxes of more than 2^26 pixels.
 
     Returns:
         float32 `[N, K, 3]`: x, y [pixel] and 1; float32 `[N, K]`: the peak's value.
 
     Raises:
-        ValueError: shapes or types other than these, a box of more than 2^26 pixels.
+        ValueError: shapes or types other than these.
     """
     _check_boxes("heatmap_keypoints", boxes, valid)
     if maps.dim() != 4 or len(maps) != len(boxes) or valid.dtype != torch.bool or 0 in maps.shape[1:]:
@@ -168,10 +171,9 @@ def heatmap_keypoints(maps: torch.Tensor, boxes: torch.Tensor,
     places = torch.zeros((len(boxes), maps.shape[1], 3), device=maps.device)
     scores = torch.zeros((len(boxes), maps.shape[1]), device=maps.device)
     sides = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1)
-    for i in valid.nonzero()[:, 0].tolist():
+    possible = valid & (sides.ceil().prod(1) <= _MAX_MAP)
+    for i in possible.nonzero()[:, 0].tolist():
         width, height = (int(n) for n in sides[i].ceil().tolist())
-        if width * height > _MAX_MAP:
-            raise ValueError("heatmap_keypoints: a box of {} x {} pixels is too large".format(width, height))
         peaks = []
         for part in maps[i].split(max(1, _MAP_VALUES // (width * height))):
             large = functional.interpolate(part[:, None], size=(height, width), mode="bicubic", align_corners=False)

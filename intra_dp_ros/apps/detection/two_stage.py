@@ -32,7 +32,7 @@ def replace_steps(model: torch.nn.Module) -> bool:
         return False
     heads = model.roi_heads
     pools = [p for p in (heads.box_roi_pool, heads.mask_roi_pool, heads.keypoint_roi_pool) if p is not None]
-    if any(type(pool) is not MultiScaleRoIAlign for pool in pools):
+    if any(type(pool) is not MultiScaleRoIAlign or pool.sampling_ratio < 1 for pool in pools):
         return False
     model.rpn.filter_proposals = MethodType(filter_proposals, model.rpn)
     heads.forward = MethodType(detect, heads)

@@ -106,14 +106,26 @@ X = torch.zeros(3, 2, 4, 4)
     (lambda: ops.multiscale_roi_align([X, X[:, :1]], torch.zeros(3, 5), GROUPS, [1.0, 0.5], [2, 2], 2), "alike"),
     (lambda: ops.multiscale_roi_align([X], torch.zeros(3, 4), GROUPS, [1.0], [2, 2], 2), "rois"),
     (lambda: ops.multiscale_roi_align([X], torch.zeros(3, 5), GROUPS, [1.0], [2, 900], 2), "output_size"),
-    (lambda: ops.multiscale_roi_align([X], torch.full((3, 5), 3.0), GROUPS, [1.0], [2, 2], 2), "images"),
+    (lambda: ops.multiscale_roi_align([X], torch.zeros(3, 5), GROUPS, [1.0], [2, 2], 0), "sampling_ratio"),
     (lambda: ops.heatmap_keypoints(X, BOXES[:2], VALID), "one entry"),
     (lambda: ops.heatmap_keypoints(X[:2], BOXES, VALID), r"maps \[N, K, H, W\]"),
-    (lambda: ops.heatmap_keypoints(X, BOXES * torch.tensor([1, 1, 1e6, 1e6]), VALID | True), "too large"),
     (lambda: ops.linear_rows(X, torch.ones(3, 4), None, VALID[:2]), "bool valid")])
 def test_arguments_are_checked(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), 1e38, -1e38, 9.0])
+def test_no_value_makes_them_fail(value):
+    boxes, scores, every = torch.full((3, 4), value), torch.full((3,), value), torch.ones(3, dtype=torch.bool)
+    boxes[1:, 2:] = 5e37
+    assert ops.batched_nms(boxes, scores, GROUPS, every, 0.5, 3).shape == (3,)
+    assert ops.topk_above(boxes, 0.5, 3)[0].shape == (3, 4)
+    assert ops.heatmap_keypoints(torch.full((3, 2, 4, 4), value), boxes, every)[0].shape == (3, 2, 3)
+    vision.models()
+    rois = torch.cat((scores[:, None], boxes), 1)
+    pooled = ops.multiscale_roi_align([X + 1], rois, torch.zeros(3).long(), [1.0], [2, 2], 2)
+    assert pooled.shape == (3, 2, 2, 2) and not pooled.any()  # no box of an image
 
 
 def test_are_recorded_with_shapes_that_hold_for_any_values():
