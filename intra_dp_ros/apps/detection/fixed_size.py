@@ -12,6 +12,7 @@ import torch
 
 from intra_dp_ros.apps.detection import one_stage, two_stage
 from intra_dp_ros.apps.detection.two_stage import RAW_MASKS, SIZE
+from intra_dp_ros.graph.two_parts import TwoParts
 
 
 def make_fixed_size(model: torch.nn.Module) -> bool:
@@ -33,26 +34,29 @@ def make_fixed_size(model: torch.nn.Module) -> bool:
     return two_stage.replace_steps(model)
 
 
-class Trimmed(torch.nn.Module):
+class Trimmed(TwoParts):
     """A detector that `make_fixed_size` changed, with torchvision's own result: places left over are cut off.
 
     Args:
-        model: called with images it gives a list of padded results.  It must hold no tensor once it has returned, or
-            that would be sent back together with them.
+        model: called with images it gives a list of padded results.
     """
 
     def __init__(self, model: torch.nn.Module) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, *images: torch.Tensor) -> List[Dict[str, torch.Tensor]]:
-        return [_trimmed(found) for found in self.model(*images)]
+    def begun(self, *images: torch.Tensor) -> List[Dict[str, Any]]:
+        """The padded results."""
+        return self.model(*images)
+
+    def finished(self, result: List[Dict[str, Any]]) -> List[Dict[str, torch.Tensor]]:
+        """torchvision's results."""
+        return [_trimmed(found) for found in result]
 
 
 def _trimmed(found: Dict[str, Any]) -> Dict[str, torch.Tensor]:
-    size = found.pop(SIZE, None)
-    count = int((found["scores"] >= 0).sum())  # a recording ends here
-    found = {name: values[:count] for name, values in found.items()}
+    size, count = found.get(SIZE), int((found["scores"] >= 0).sum())
+    found = {name: values[:count] for name, values in found.items() if name != SIZE}
     if RAW_MASKS in found:
         from torchvision.models.detection.roi_heads import paste_masks_in_image
         found["masks"] = paste_masks_in_image(found.pop(RAW_MASKS), found["boxes"], size)

@@ -46,7 +46,7 @@ def postprocess(transform: Any, result: List[Dict[str, Any]], image_shapes: Shap
     """`GeneralizedRCNNTransform.postprocess`; masks, which are drawn box by box, are left for the application."""
     result = type(transform).postprocess(transform, result, image_shapes, original_image_sizes)
     for found, size in zip(result, original_image_sizes):
-        found[SIZE] = size
+        found[SIZE] = tuple(size)
     return result
 
 
