@@ -10,7 +10,7 @@ import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from intra_dp_ros.apps.people import PersonDetection
+from intra_dp_ros.apps.tracking import Track
 from intra_dp_ros.msg import BandwidthEstimate, Heartbeat, Keypoint, People, Person, PlanInfo, TensorTile, TileAck
 from intra_dp_ros.srv import (OpenSessionRequest, OpenSessionResponse, PutBlobRequest, PutBlobResponse)
 from intra_dp_ros.wire import messages as wire
@@ -26,7 +26,11 @@ class MessageError(ValueError):
     """A message whose fields cannot be right; the message names the field, what was found and what was expected."""
 
 
-class ImageError(ValueError):
+class InputError(ValueError):
+    """A sensor message that cannot be used; the message says what was found and what is supported."""
+
+
+class ImageError(InputError):
     """An image that cannot be decoded; the message says what was found and what is supported."""
 
 
@@ -240,9 +244,9 @@ def blob_reply_from_srv(response: PutBlobResponse) -> wire.BlobReply:
 
 # People
 
-def people_to_msg(people: Sequence[PersonDetection], header: Header, frame: int, width: int, height: int, model: str,
+def people_to_msg(people: Sequence[Track], header: Header, frame: int, width: int, height: int, model: str,
                   weights: str) -> People:
-    """Detections in one image -> People.
+    """People in one image and who they are -> People.
 
     Args:
         header: of the image; kept as it is.
@@ -255,10 +259,11 @@ def people_to_msg(people: Sequence[PersonDetection], header: Header, frame: int,
                   people=[_person(p) for p in people])
 
 
-def _person(person: PersonDetection) -> Person:
+def _person(track: Track) -> Person:
+    person = track.person
     x_min, y_min, x_max, y_max = person.box
-    return Person(score=person.score, x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max,
-                  keypoints=[Keypoint(name=k.name, x=k.x, y=k.y, score=k.score) for k in person.keypoints])
+    return Person(track_id=track.id, track_age=track.age_s, score=person.score, x_min=x_min, y_min=y_min, x_max=x_max,
+                  y_max=y_max, keypoints=[Keypoint(name=k.name, x=k.x, y=k.y, score=k.score) for k in person.keypoints])
 
 
 # Images

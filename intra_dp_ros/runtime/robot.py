@@ -190,6 +190,14 @@ class Robot:
                 return other.up if time.monotonic() - came < _STALE_S else 0.0
         return own.up if own.confidence > 0 else 0.0
 
+    def _age_s(self) -> float:
+        """How old the newest sample behind `uplink` is [s]; infinite: there was none."""
+        age = self.bandwidth.sample().age
+        if self._monitored is not None and self._monitored[1].confidence > 0:
+            came, other = self._monitored
+            age = min(age, time.monotonic() - came + other.age)
+        return age
+
     def on_bandwidth(self, sample: BandwidthSample) -> None:
         """What a bandwidth monitor says."""
         self._monitored = (time.monotonic(), sample)
@@ -211,6 +219,7 @@ class Robot:
             "upload": {} if connection is None else connection.uploader.status(),
             "ready": {name: self.has_plans(name) for name in (AUTO, *STRATEGIES)},
             "rtt_ms": 0.0 if connection is None else connection.pulse.rtt * 1e3, "uplink_MBps": self.uplink / 1e6,
+            "uplink_age_s": min(self._age_s(), 1e6),
             "server_clock_offset_s": 0.0 if connection is None else connection.pulse.offset,
             "local_ms": self._planner.local_s * 1e3, "slowdown": self.config.slowdown,
             "recent": [self._timeline_of(s) for s in list(self._recent)]}

@@ -75,8 +75,33 @@ def test_wrong_outputs_and_names_are_refused():
     fit = people.letterbox((8, 8), (8, 8))
     with pytest.raises(ValueError, match=r"\[1, N, 56\]"):
         people.decode("movenet-multipose", [np.zeros((1, 6, 55))], fit, 0.3)
-    with pytest.raises(ValueError, match="centernet, movenet-multipose"):
+    with pytest.raises(ValueError, match="centernet, kapao, movenet-multipose"):
+        people.decode("yolo", [np.zeros((1, 6, 56))], fit, 0.3)
+    with pytest.raises(ValueError, match=r"\[N, 40\]"):
         people.decode("kapao", [np.zeros((1, 6, 56))], fit, 0.3)
+
+
+def kapao_row(box, score, kind, points=0.0):
+    return [*box, score, kind, *np.broadcast_to(points, (17, 2)).ravel()]
+
+
+def test_kapao_persons_take_the_keypoints_that_were_found_by_themselves():
+    fit = people.letterbox((320, 480), (640, 960))
+    rows = np.array([
+        kapao_row((100, 100, 200, 400), 0.9, 0, (150, 200)),
+        kapao_row((600, 100, 700, 400), 0.5, 0, (650, 200)),
+        kapao_row((150, 210, 170, 230), 0.7, 1),  # a nose 22 pixels from the first person's
+        kapao_row((150, 210, 190, 230), 0.3, 1),  # a worse one
+        kapao_row((300, 210, 320, 230), 0.8, 2),  # a left eye near nobody's
+        kapao_row((100, 100, 200, 400), 0.99, 0, (150, 200))], np.float32)  # not valid
+    found = people.decode("kapao", [rows, np.array([1, 1, 1, 1, 1, 0], bool)], fit, 0.4)
+    assert [round(p.score, 3) for p in found] == [0.9, 0.5]
+    assert found[0].box == pytest.approx((50, 50, 100, 200))
+    nose, eye = found[0].keypoints[:2]
+    assert (nose.name, nose.x, nose.y, nose.score) == ("nose", pytest.approx(80), pytest.approx(110), pytest.approx(0.7))
+    assert (eye.x, eye.y, eye.score) == (pytest.approx(75), pytest.approx(100), pytest.approx(0.9))
+    assert found[1].keypoints[0].x == pytest.approx(325)
+    assert people.decode("kapao", [rows, np.zeros(6, bool)], fit, 0.4) == []
 
 
 def test_draw_marks_people_and_leaves_the_image_alone():
@@ -86,6 +111,7 @@ def test_draw_marks_people_and_leaves_the_image_alone():
     out = people.draw(rgb, found)
     assert not rgb.any() and out[20, 50].any() and out[50, 50].any() and out.shape == rgb.shape
     assert np.array_equal(people.draw(rgb, []), rgb)
+    assert not np.array_equal(people.draw(rgb, found, [3]), out), "the number and its colour"
 
 
 def test_overlap():
