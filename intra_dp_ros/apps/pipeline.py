@@ -42,6 +42,13 @@ class ImageModel:
             return []
         return decode(self.model.decode, [out.numpy() for out in outputs], fit, self._threshold)
 
+    def unsplit(self, rgb: np.ndarray) -> List[PersonDetection]:
+        """The people in an image (uint8 `[H, W, 3]`), by the model as it is, in this process."""
+        inputs, fit = self.prepare(rgb)
+        with torch.inference_mode():
+            outputs = self.model.module(*inputs)
+        return self.people(outputs if isinstance(outputs, (tuple, list)) else (outputs,), fit)
+
 
 def _image_layout(model: LoadedModel) -> Tuple[Tuple[int, int], bool]:
     """Height and width of a model's input image, and whether its channels come first.

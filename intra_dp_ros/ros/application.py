@@ -6,6 +6,7 @@ import torch
 from std_msgs.msg import Header
 
 from intra_dp_ros.apps.models import LoadedModel
+from intra_dp_ros.ros.complaints import Complaints
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ class Application:
 
     model: LoadedModel
 
-    def setup(self, accept: Callable[[Any], None]) -> None:
-        """Make subscribers and publishers; from now on give `accept` what comes."""
+    def setup(self, accept: Callable[[Any], None], complaints: Complaints) -> None:
+        """Make subscribers and publishers; from now on give `accept` what comes, and say what is wrong with it."""
         raise NotImplementedError
 
     def wanted(self) -> bool:

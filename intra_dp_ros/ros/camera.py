@@ -10,20 +10,36 @@ from intra_dp_ros.ros import conversions
 _BUFFER_BYTES = 2 ** 24  # rospy's default delivers old images (queue_size 1 or not)
 
 
+#: Values of ~image_transport.  With "both", cameras that offer both encode JPEGs although nobody needs them.
+TRANSPORTS = ("both", "raw", "compressed")
+
+
 class Camera:
-    """Subscribes to `topic` (sensor_msgs/Image) and `topic`/compressed (sensor_msgs/CompressedImage).
+    """Subscribes to `topic` (sensor_msgs/Image), `topic`/compressed (sensor_msgs/CompressedImage) or both.
 
     Args:
         topic: as the application names it; users remap it.
+        transport: one of TRANSPORTS; of two messages with one stamp the first is taken.
         deliver: called with every message, on rospy's threads.
     """
 
-    def __init__(self, topic: str, deliver: Callable[[Any], None]) -> None:
-        self.topic = rospy.resolve_name(topic)
+    def __init__(self, topic: str, transport: str, deliver: Callable[[Any], None]) -> None:
+        compressed = topic + "/compressed"
+        self.topic = rospy.resolve_name(compressed if transport == "compressed" else topic)
         self._argument = topic
+        self._deliver = deliver
+        self._newest: Any = None  # stamp
         self._subscribers = [
-            rospy.Subscriber(name, cls, deliver, queue_size=1, buff_size=_BUFFER_BYTES, tcp_nodelay=True)
-            for name, cls in ((topic, Image), (topic + "/compressed", CompressedImage))]
+            rospy.Subscriber(name, cls, self._receive, queue_size=1, buff_size=_BUFFER_BYTES, tcp_nodelay=True)
+            for kind, name, cls in (("raw", topic, Image), ("compressed", compressed, CompressedImage))
+            if transport in ("both", kind)]
+
+    def _receive(self, msg: Any) -> None:
+        stamp = msg.header.stamp
+        if stamp == self._newest and not stamp.is_zero():
+            return
+        self._newest = stamp
+        self._deliver(msg)
 
     def waits_for(self) -> Tuple[str, str, int]:
         """See `Application.waits_for`."""

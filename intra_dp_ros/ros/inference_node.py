@@ -20,7 +20,7 @@ from intra_dp_ros.ros import conversions
 from intra_dp_ros.ros.application import Application, Job
 from intra_dp_ros.ros.complaints import Complaints
 from intra_dp_ros.ros.control import RosControl
-from intra_dp_ros.ros.diagnostics import ERROR, OK, WARN, Diagnostics
+from intra_dp_ros.ros.diagnostics import OK, WARN, Diagnostics
 from intra_dp_ros.ros.frame_window import FrameWindow
 from intra_dp_ros.ros.mailbox import Mailbox
 from intra_dp_ros.ros.progress import ProgressLog
@@ -102,7 +102,7 @@ class InferenceNode:
         rospy.Service("~set_strategy", SetStrategy, self._on_strategy)
         for name, work in (("frames", self._answer_frames), ("pictures", self._paint_pictures)):
             threading.Thread(target=work, name=name, daemon=True).start()
-        self.application.setup(self.accept)
+        self.application.setup(self.accept, self.complaints)
         Diagnostics("intra_dp robot", robot_id, self._diagnose)
 
     def close(self) -> None:
@@ -203,7 +203,7 @@ class InferenceNode:
             rospy.logwarn_throttle(10.0, message)
         problems = self.complaints.recent()
         if problems:
-            level, message = ERROR, problems[-1]
+            level, message = max(problems, key=lambda problem: problem[0])
         values = {name: status[name] for name in ("state", "strategy", "problem", "frames", "slowdown")}
         values.update({
             "uplink [MB/s]": status["uplink_MBps"], "age of the uplink's estimate [s]": status["uplink_age_s"],

@@ -15,6 +15,7 @@ from intra_dp_ros.msg import People
 from intra_dp_ros.ros import conversions
 from intra_dp_ros.ros.application import Application, Job
 from intra_dp_ros.ros.camera import Camera, picture
+from intra_dp_ros.ros.complaints import Complaints
 
 
 @dataclass(frozen=True)
@@ -36,27 +37,32 @@ class PeopleApp(Application):
         overlay (sensor_msgs/Image, rgb8): the image with the people drawn in; made only while somebody listens.
     Parameters:
         ~threshold (double, -1): least score of a person, 0..1; -1: the model's default.
+        ~image_transport (string, both): which of the two image topics is subscribed to: raw, compressed or both.
 
     Args:
         model: takes one image.
-        threshold: see above.
+        threshold, transport: see above.
+        patience_s: how long somebody may be out of sight and still be known [s].
         image, overlay: names of the topics.
 
     Raises:
         ValueError: the model does not take one image.
     """
 
-    def __init__(self, model: LoadedModel, threshold: float, image: str = "image", overlay: str = "overlay") -> None:
+    def __init__(self, model: LoadedModel, threshold: float, transport: str, patience_s: float = 2.0,
+                 image: str = "image", overlay: str = "overlay") -> None:
         self.model = model
         self._images = ImageModel(model, threshold)
-        self._tracker = Tracker()
+        self._tracker = Tracker(patience_s)
         self._names = image, overlay
+        self._transport = transport
         self._people_now = 0
 
-    def setup(self, accept: Callable[[Any], None]) -> None:
+    def setup(self, accept: Callable[[Any], None], complaints: Complaints) -> None:
+        self._complaints = complaints
         self._people = rospy.Publisher("people", People, queue_size=10)
         self._overlay = rospy.Publisher(self._names[1], Image, queue_size=2)
-        self._camera = Camera(self._names[0], accept)
+        self._camera = Camera(self._names[0], self._transport, accept)
 
     def wanted(self) -> bool:
         return any(p.get_num_connections() for p in (self._people, self._overlay))
@@ -70,10 +76,10 @@ class PeopleApp(Application):
     def values(self) -> Dict[str, Any]:
         return {"people in the last image": self._people_now}
 
-    def prepare(self, item: Any) -> Job:
+    def prepare(self, item: Any, extra: Any = None) -> Job:
         rgb, source = picture(item)
         inputs, fit = self._images.prepare(rgb)
-        return Job(item.header, inputs, View(rgb, fit), source)
+        return Job(item.header, inputs, View(rgb, fit, extra), source)
 
     def publish(self, job: Job, outputs: Sequence[torch.Tensor], frame: int) -> List[Track]:
         tracks = self._tracker.update(self._images.people(outputs, job.context.fit), job.header.stamp.to_sec())

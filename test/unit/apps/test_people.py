@@ -98,7 +98,7 @@ def test_kapao_persons_take_the_keypoints_that_were_found_by_themselves():
     assert [round(p.score, 3) for p in found] == [0.9, 0.5]
     assert found[0].box == pytest.approx((50, 50, 100, 200))
     nose, eye = found[0].keypoints[:2]
-    assert (nose.name, nose.x, nose.y, nose.score) == ("nose", pytest.approx(80), pytest.approx(110), pytest.approx(0.7))
+    assert nose.name == "nose" and (nose.x, nose.y, nose.score) == pytest.approx((80, 110, 0.7))
     assert (eye.x, eye.y, eye.score) == (pytest.approx(75), pytest.approx(100), pytest.approx(0.9))
     assert found[1].keypoints[0].x == pytest.approx(325)
     assert people.decode("kapao", [rows, np.zeros(6, bool)], fit, 0.4) == []

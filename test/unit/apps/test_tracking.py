@@ -74,11 +74,12 @@ def test_a_bag_that_begins_again():
 @given(data=st.data(), rows=st.integers(1, 4), columns=st.integers(1, 4))
 def test_assignment_has_the_most_pairs_and_then_the_least_cost(data, rows, columns):
     number = st.floats(-1.0, 1.0, width=16)
-    cost = np.array(data.draw(st.lists(number, min_size=rows * columns, max_size=rows * columns))).reshape(rows, columns)
-    allowed = np.array(data.draw(st.lists(st.booleans(), min_size=rows * columns, max_size=rows * columns)))
-    allowed = allowed.reshape(rows, columns)
+    size = rows * columns
+    cost = np.array(data.draw(st.lists(number, min_size=size, max_size=size))).reshape(rows, columns)
+    allowed = np.array(data.draw(st.lists(st.booleans(), min_size=size, max_size=size))).reshape(rows, columns)
     found = _assign(cost, allowed)
-    assert all(allowed[pair] for pair in found) and len({r for r, _ in found}) == len({c for _, c in found}) == len(found)
+    assert all(allowed[pair] for pair in found)
+    assert len({r for r, _ in found}) == len({c for _, c in found}) == len(found)
     best = (0, 0.0)
     for count in range(1, min(rows, columns) + 1):
         for some in itertools.combinations(range(rows), count):
