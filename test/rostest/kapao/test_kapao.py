@@ -39,7 +39,7 @@ class TestKapao(unittest.TestCase):
     def setUpClass(cls):
         use_threads(1)
         cls.harness = Harness(RGB, "/kapao_node")
-        cls.frames = list(open_source().frames(2.0, COUNT / 2.0))
+        cls.frames = list(open_source().frames(5.0, COUNT / 5.0))
         cls.model = ImageModel(load_model(DEFAULT_MODEL))
         cls.camera = camera_for(*cls.frames[0][1].shape[:2])
         cls.got = {name: [] for name in ("point", "pose", "markers", "goal", "diagnostics")}
