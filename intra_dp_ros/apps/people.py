@@ -1,4 +1,4 @@
-"""People in images: fit an image to a model's input, decode the model's outputs, draw the result.
+"""People in images: decode a model's outputs, draw the result.
 
 numpy and OpenCV only.  Coordinates are pixels of the application's image, x to the right, y down.
 """
@@ -7,6 +7,8 @@ from typing import Callable, Dict, List, Sequence, Tuple
 
 import cv2
 import numpy as np
+
+from intra_dp_ros.wire.picture import Letterbox
 
 #: The 17 keypoints of COCO in the order of the models' outputs.
 KEYPOINTS: Tuple[str, ...] = (
@@ -26,28 +28,6 @@ _OWN_KEYPOINT = 50.0  # [pixel] of KAPAO's input: a keypoint found by itself rep
 
 
 @dataclass(frozen=True)
-class Letterbox:
-    """How an image was fitted into a model's input: scaled by one factor, centred, the rest one grey."""
-
-    image_size: Tuple[int, int]  # height, width [pixel] of the application's image
-    model_size: Tuple[int, int]  # height, width [pixel] of the model's input
-    scale_x: float  # model pixels per image pixel; equal to scale_y up to rounding to whole pixels
-    scale_y: float
-    left: int  # [pixel] of the model's input
-    top: int
-
-    def to_image(self, x: np.ndarray, y: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-        """Points in the model's input -> points in the image, clipped to it."""
-        height, width = self.image_size
-        return (np.clip((np.asarray(x) - self.left) / self.scale_x, 0.0, width),
-                np.clip((np.asarray(y) - self.top) / self.scale_y, 0.0, height))
-
-    def to_model(self, x: np.ndarray, y: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-        """Points in the image -> points in the model's input."""
-        return np.asarray(x) * self.scale_x + self.left, np.asarray(y) * self.scale_y + self.top
-
-
-@dataclass(frozen=True)
 class PersonKeypoint:
     name: str  # one of KEYPOINTS
     x: float  # [pixel]
@@ -60,53 +40,6 @@ class PersonDetection:
     score: float  # 0..1
     box: Tuple[float, float, float, float]  # x_min, y_min, x_max, y_max [pixel]
     keypoints: Tuple[PersonKeypoint, ...]  # empty for models that give boxes only
-
-
-def letterbox(image_size: Sequence[int], model_size: Sequence[int]) -> Letterbox:
-    """The fit of an image of `(height, width)` into a model input of `(height, width)`.
-
-    Raises:
-        ValueError: a size is not positive.
-    """
-    height, width = int(image_size[0]), int(image_size[1])
-    model_height, model_width = int(model_size[0]), int(model_size[1])
-    if min(height, width, model_height, model_width) < 1:
-        raise ValueError("sizes must be positive, got image {}x{} and model {}x{}".format(
-            height, width, model_height, model_width))
-    scale = min(model_height / height, model_width / width)
-    new_height, new_width = max(1, int(round(height * scale))), max(1, int(round(width * scale)))
-    return Letterbox((height, width), (model_height, model_width), new_width / width, new_height / height,
-                     (model_width - new_width) // 2, (model_height - new_height) // 2)
-
-
-def preprocess(rgb: np.ndarray, size: Sequence[int], fill: int = 0) -> Tuple[np.ndarray, Letterbox]:
-    """Fit an image to the model.
-
-    Args:
-        rgb: uint8 `[H, W, 3]`.
-        size: `(height, width)` of the model's input.
-        fill: grey of what the image does not cover, 0..255.
-
-    Returns:
-        uint8 `[1, height, width, 3]` and the way back.
-
-    Raises:
-        TypeError: `rgb` is no uint8 image with three channels.
-    """
-    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
-        raise TypeError("expected a uint8 RGB image [H, W, 3], got {} {}".format(rgb.dtype, list(rgb.shape)))
-    fit = letterbox(rgb.shape[:2], size)
-    height, width = fit.model_size
-    new_height, new_width = int(round(fit.image_size[0] * fit.scale_y)), int(round(fit.image_size[1] * fit.scale_x))
-    if (new_height, new_width) != rgb.shape[:2]:
-        # Area averaging keeps thin limbs from aliasing when the image shrinks a lot.
-        method = cv2.INTER_AREA if fit.scale_x < 0.5 else cv2.INTER_LINEAR
-        rgb = cv2.resize(rgb, (new_width, new_height), interpolation=method)
-    if (new_height, new_width) == (height, width):
-        return np.ascontiguousarray(rgb)[None], fit
-    out = np.full((1, height, width, 3), fill, np.uint8)
-    out[0, fit.top:fit.top + new_height, fit.left:fit.left + new_width] = rgb
-    return out, fit
 
 
 def decode(model_name: str, outputs: Sequence[np.ndarray], fit: Letterbox, threshold: float) -> List[PersonDetection]:

@@ -1,13 +1,15 @@
 """A named model on camera images: fit the image to it, make people of what it gives."""
-from typing import List, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
 
 from intra_dp_ros.apps.models import LoadedModel
-from intra_dp_ros.apps.people import Letterbox, PersonDetection, decode, preprocess
+from intra_dp_ros.apps.people import PersonDetection, decode
 from intra_dp_ros.graph.record import Recording, RecordingError, record
 from intra_dp_ros.graph.registry import TORCH_DTYPE
+from intra_dp_ros.wire.picture import Letterbox, preprocess
+from intra_dp_ros.wire.source import Source
 
 _KAPAO_GREY = 114  # of its training images where they do not fill the input; the other models' is black
 
@@ -35,6 +37,10 @@ class ImageModel:
         if self._is_planar:
             fitted = fitted.transpose(0, 3, 1, 2)
         return (torch.from_numpy(np.ascontiguousarray(fitted)),), fit
+
+    def source(self, data: bytes) -> Optional[Source]:
+        """How the server comes to the same input from the encoded image; None where the bytes are no JPEG."""
+        return Source(data, self.size, self.fill, self._is_planar) if data[:2] == b"\xff\xd8" else None
 
     def people(self, outputs: Sequence[torch.Tensor], fit: Letterbox) -> List[PersonDetection]:
         """The people in the model's outputs, best first; none where its outputs are not people."""

@@ -1,12 +1,13 @@
 """What an application is to the node that runs its model: where input comes from, and what becomes of the output."""
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Sequence, Tuple
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
 import torch
 from std_msgs.msg import Header
 
 from intra_dp_ros.apps.models import LoadedModel
 from intra_dp_ros.ros.complaints import Complaints
+from intra_dp_ros.wire.source import Source
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Job:
     header: Header  # of the sensor message: its stamp and frame_id are kept
     inputs: Tuple[torch.Tensor, ...]  # of the model
     context: Any = None  # whatever `publish` and `paint` need of it
-    source: bytes = b""  # the encoded original that `inputs[0]` was made of, for the codec `source`; empty: none
+    source: Optional[Source] = None  # what `inputs[0]` was made of, for the codec `source`
 
 
 class Application:

@@ -300,20 +300,16 @@ def image_from_compressed(msg: CompressedImage) -> np.ndarray:
     Raises:
         ImageError: not a picture that OpenCV can read, or OpenCV is missing.
     """
-    cv2 = _cv2("compressed images")
+    _cv2("compressed images")
+    from intra_dp_ros.wire.picture import PictureError, decode_picture  # needs OpenCV
     if "compressedDepth" in msg.format:
         raise ImageError("format {!r:.60} is a depth image, expected a compressed colour image".format(msg.format))
     if not msg.data:
         raise ImageError("a compressed image without any data")
     try:
-        bgr = cv2.imdecode(np.frombuffer(msg.data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error as error:
-        raise ImageError("OpenCV cannot decode a compressed image of format {!r:.60}: {}".format(
-            msg.format, error)) from None
-    if bgr is None:
-        raise ImageError("{} bytes of format {!r:.60} are no image that OpenCV can decode".format(
-            len(msg.data), msg.format))
-    return np.ascontiguousarray(bgr[:, :, ::-1])
+        return decode_picture(msg.data)
+    except PictureError as error:
+        raise ImageError("a compressed image of format {!r:.60}: {}".format(msg.format, error)) from None
 
 
 def image_to_msg(rgb: np.ndarray, header: Header) -> Image:

@@ -65,7 +65,8 @@ class InferenceNode:
         ~power/compute, ~power/transmit, ~power/standby (double, 13.35, 4.25, 4.04) [W]: of the robot's board.
         ~device (string, cpu), ~threads (int, 0: torch's default).
         ~duplex (string, half): of the link, half (Wi-Fi) or full.
-        ~input_codec (string, raw): raw, png or lz4 for images on the way to the server.
+        ~input_codec (string, raw): raw, png or lz4 for images on the way to the server; source: a compressed image's
+            own JPEG travels and is decoded there.
         ~robot_slowdown (double, 1): emulates a processor this many times slower; 1: none.
         ~check_every (int, 0): every so many frames the result is compared with the unsplit model; 0: never.
         ~always_on (bool, false): answer input although nobody listens.
@@ -138,7 +139,11 @@ class InferenceNode:
     def _answer(self, arrived: float, item: Any) -> None:
         job = self.application.prepare(item)
         header, ready = job.header, time.monotonic()
-        inference = self.robot.infer(job.inputs, (header.stamp.secs, header.stamp.nsecs), header.frame_id)
+        if job.source is None and self.robot.config.input_codec == "source":
+            self.complaints.say("input on {} is no JPEG and travels raw although the codec is source: use "
+                                "~image_transport compressed, or another codec".format(
+                                    self.application.waits_for()[0]), WARN)
+        inference = self.robot.infer(job.inputs, (header.stamp.secs, header.stamp.nsecs), header.frame_id, job.source)
         complete = time.monotonic()
         result = self.application.publish(job, inference.outputs, inference.stats.frame)
         done = time.monotonic()

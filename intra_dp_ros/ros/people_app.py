@@ -8,7 +8,7 @@ import torch
 from sensor_msgs.msg import Image
 
 from intra_dp_ros.apps.models import LoadedModel
-from intra_dp_ros.apps.people import Letterbox, draw
+from intra_dp_ros.apps.people import draw
 from intra_dp_ros.apps.pipeline import ImageModel
 from intra_dp_ros.apps.tracking import Track, Tracker
 from intra_dp_ros.msg import People
@@ -16,6 +16,7 @@ from intra_dp_ros.ros import conversions
 from intra_dp_ros.ros.application import Application, Job
 from intra_dp_ros.ros.camera import Camera, picture
 from intra_dp_ros.ros.complaints import Complaints
+from intra_dp_ros.wire.picture import Letterbox
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,9 @@ class PeopleApp(Application):
         return {"people in the last image": self._people_now}
 
     def prepare(self, item: Any, extra: Any = None) -> Job:
-        rgb, source = picture(item)
+        rgb, data = picture(item)
         inputs, fit = self._images.prepare(rgb)
-        return Job(item.header, inputs, View(rgb, fit, extra), source)
+        return Job(item.header, inputs, View(rgb, fit, extra), self._images.source(data))
 
     def publish(self, job: Job, outputs: Sequence[torch.Tensor], frame: int) -> List[Track]:
         tracks = self._tracker.update(self._images.people(outputs, job.context.fit), job.header.stamp.to_sec())

@@ -38,6 +38,7 @@ from intra_dp_ros.runtime.stats import FrameStats, Inference
 from intra_dp_ros.wire.link import Control, Link
 from intra_dp_ros.wire.messages import PROBE, Ack, BandwidthSample, Heartbeat, Message, Tile, serialised_bytes
 from intra_dp_ros.wire.session import SessionError
+from intra_dp_ros.wire.source import DIFFERS, Source
 from intra_dp_ros.wire.tile import TileError, decode_tile
 
 _LOG = logging.getLogger(__name__)
@@ -104,6 +105,7 @@ class Robot:
         self._frame: Optional[RobotFrame] = None
         self._rung: Optional[int] = None
         self._predictions: Dict[Tuple[int, int], float] = {}  # epoch, logarithm of the bandwidth -> latency [s]
+        self._uses_source = True  # until the server makes other pixels of one
         self._recent: Deque[FrameStats] = collections.deque(maxlen=_RECENT)
         self.strategy = ""
         self.set_strategy(config.strategy)
@@ -132,12 +134,14 @@ class Robot:
         if self.connection is not None:
             (self.connection.wanted.clear if name == "local" else self.connection.wanted.set)()
 
-    def infer(self, inputs: Sequence[torch.Tensor], stamp: Tuple[int, int] = (0, 0), frame_id: str = "") -> Inference:
+    def infer(self, inputs: Sequence[torch.Tensor], stamp: Tuple[int, int] = (0, 0), frame_id: str = "",
+              source: Optional[Source] = None) -> Inference:
         """The model's flat outputs for one frame.
 
         Args:
             inputs: the graph's inputs, in order, of the recorded shapes and types.
             stamp, frame_id: of the sensor message; they travel with the tiles.
+            source: what the first input was made of: it travels instead where the plans say so (codec `source`).
 
         Raises:
             GraphError: other inputs than recorded.
@@ -159,7 +163,7 @@ class Robot:
             else:
                 outcome = stats.SPLIT
                 try:
-                    outputs = self._split(frame, inputs, stamp, frame_id, expected_s)
+                    outputs = self._split(frame, inputs, stamp, frame_id, expected_s, source)
                 except TakeOver as why:
                     outcome, reason = stats.TAKEOVER, str(why)
                     self._sender.abandon()
@@ -250,13 +254,14 @@ class Robot:
         return part, ""
 
     def _split(self, frame: RobotFrame, inputs: Sequence[torch.Tensor], stamp: Tuple[int, int], frame_id: str,
-               expected_s: float) -> Tuple[torch.Tensor, ...]:
+               expected_s: float, source: Optional[Source]) -> Tuple[torch.Tensor, ...]:
         connection = self.connection
         self._sender.begin(FrameKey(self.config.robot_id, connection.session, self._number,
                                     frame.part.plan.epoch, stamp, frame_id))
         return frame.run_split(inputs, self._sender, connection.pulse, lambda: self.bandwidth.sample().up,
                                max(expected_s, self._planner.local_s),
-                               expected_s + _DEADLINE_LOCALS * self._planner.local_s)
+                               expected_s + _DEADLINE_LOCALS * self._planner.local_s,
+                               source if self._uses_source else None)
 
     def _stats(self, frame: RobotFrame, traffic: Traffic, outcome: str, reason: str, state: str, bandwidth: float,
                expected_s: float, done: float) -> FrameStats:
@@ -320,6 +325,7 @@ class Robot:
             self.bandwidth.on_ack("up", message)
             if not message.accepted:
                 _LOG.warning("the server dropped a tile: %s", message.reason)
+                self._uses_source &= DIFFERS not in message.reason
         elif isinstance(message, Tile) and message.tensor != PROBE:
             self._on_tile(message, received)
 
