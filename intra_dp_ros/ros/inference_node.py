@@ -13,8 +13,11 @@ from typing import Any, Dict, Optional, Tuple
 
 import rospy
 import torch
+from dynamic_reconfigure.server import Server as Reconfigure
 
 from intra_dp_ros.apps.pipeline import record_model
+from intra_dp_ros.cfg import InferenceConfig
+from intra_dp_ros.loss.objective import Objective
 from intra_dp_ros.msg import BandwidthEstimate, InferenceStats
 from intra_dp_ros.ros import conversions
 from intra_dp_ros.ros.application import Application, Job
@@ -70,7 +73,9 @@ class InferenceNode:
         ~robot_slowdown (double, 1): emulates a processor this many times slower; 1: none.
         ~check_every (int, 0): every so many frames the result is compared with the unsplit model; 0: never.
         ~always_on (bool, false): answer input although nobody listens.
+        ~probe_rate (double, 1) [Hz]: of the node's own probes of an idle link that no bandwidth monitor measures.
         ~folder (string, ~/.cache/intra_dp_ros/robot): profiles and plans.
+        dynamic_reconfigure changes strategy, objective, energy_weight, deadline, input_codec and probe_rate.
 
     Raises:
         GraphError: the model cannot be recorded or run on the device.
@@ -100,6 +105,7 @@ class InferenceNode:
         rospy.Subscriber(robot_topic(ns, robot_id, "bandwidth"), BandwidthEstimate,
                          lambda msg: self.robot.on_bandwidth(conversions.bandwidth_from_msg(msg)), queue_size=5)
         rospy.Service("~get_status", GetStatus, self._on_status)
+        self._reconfigure = Reconfigure(InferenceConfig, self._on_reconfigure)
         rospy.Service("~set_strategy", SetStrategy, self._on_strategy)
         for name, work in (("frames", self._answer_frames), ("pictures", self._paint_pictures)):
             threading.Thread(target=work, name=name, daemon=True).start()
@@ -189,7 +195,23 @@ class InferenceNode:
             self.robot.set_strategy(request.strategy)
         except ValueError as error:
             return SetStrategyResponse(False, str(error))
+        self._reconfigure.update_configuration({"strategy": request.strategy})  # shows what is so
         return SetStrategyResponse(True, "")
+
+    def _on_reconfigure(self, config: Any, _: int) -> Any:
+        """Other parameters; the configuration that holds: what cannot be is left as it was, and said."""
+        robot = self.robot
+        try:
+            if config.strategy != robot.strategy:
+                robot.set_strategy(config.strategy)
+            robot.aim(Objective(config.objective, config.energy_weight, config.deadline), config.input_codec)
+        except ValueError as error:
+            rospy.logerr("cannot reconfigure: %s", error)
+        now = robot.config
+        config.strategy, config.input_codec, config.objective = robot.strategy, now.input_codec, now.objective.kind
+        config.energy_weight, config.deadline = now.objective.weight, now.objective.deadline_s
+        robot.probe_every(1.0 / config.probe_rate if config.probe_rate > 0.0 else math.inf)
+        return config
 
     def _diagnose(self) -> Tuple[int, str, Dict[str, Any]]:
         """State, speed and what is in the way, for /diagnostics; also says when no input comes."""

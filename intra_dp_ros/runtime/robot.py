@@ -9,7 +9,7 @@ import math
 import os
 import threading
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Deque, Dict, List, Optional, Sequence, Tuple
 
 import torch
@@ -107,6 +107,7 @@ class Robot:
         self._predictions: Dict[Tuple[int, int], float] = {}  # epoch, logarithm of the bandwidth -> latency [s]
         self._uses_source = True  # until the server makes other pixels of one
         self._recent: Deque[FrameStats] = collections.deque(maxlen=_RECENT)
+        self._probe_period_s = 1.0
         self.strategy = ""
         self.set_strategy(config.strategy)
 
@@ -114,6 +115,7 @@ class Robot:
         """Look for the server behind a link, from now on; the link stays the caller's to close."""
         self.connection = Connection(self.config.robot_id, self.engine, self._weights, link, control,
                                      self._needs_probe, self._is_sending, self._preferred, self._progress)
+        self.connection.probe_period_s = self._probe_period_s
         self._sender = TileSender(link, self.engine.tiling, "to_server", self._window)
         if self.strategy == "local":
             self.connection.wanted.clear()
@@ -133,6 +135,24 @@ class Robot:
             self._planner.want(_searched(name))
         if self.connection is not None:
             (self.connection.wanted.clear if name == "local" else self.connection.wanted.set)()
+
+    def aim(self, objective: Objective, input_codec: str) -> None:
+        """Plan for another objective or codec of the inputs from now on; plans that are there serve until then.
+
+        Raises:
+            CodecError: no such codec here.
+        """
+        costs = codec_costs(input_codec) if input_codec not in self._codecs else self._codecs
+        self._codecs = {**self._codecs, **costs}  # older plans are still predicted
+        self.config = replace(self.config, objective=objective, input_codec=input_codec)
+        kept = {name: self._codecs[name] for name in ("raw", input_codec)}
+        self._planner.aim(replace(self._link_model(), codecs=kept), input_codec, objective)
+
+    def probe_every(self, period_s: float) -> None:
+        """How often an idle link that no monitor measures is probed [s]; infinity: never."""
+        self._probe_period_s = period_s
+        if self.connection is not None:
+            self.connection.probe_period_s = period_s
 
     def infer(self, inputs: Sequence[torch.Tensor], stamp: Tuple[int, int] = (0, 0), frame_id: str = "",
               source: Optional[Source] = None) -> Inference:
