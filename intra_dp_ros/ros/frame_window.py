@@ -40,7 +40,8 @@ class FrameWindow:
             "inference against prediction": _mean(i for i, _ in timed) / _mean(p for _, p in timed) if timed else "",
             "up per frame [kB]": _mean(stats.bytes_up for _, _, stats in frames) / 1e3,
             "down per frame [kB]": _mean(stats.bytes_down for _, _, stats in frames) / 1e3,
-            "energy per frame [J]": _mean(stats.energy_j for _, _, stats in frames), "plan": last.plan,
+            "energy per frame [J]": _mean(stats.energy_j for _, _, stats in frames),
+            "energy from": last.energy_source, "plan": last.plan,
             "frames by outcome": ", ".join("{} {}".format(n, name) for name, n in sorted(outcomes.items())),
             "last fallback": reasons[-1] if reasons else ""}
 

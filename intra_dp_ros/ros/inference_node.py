@@ -247,7 +247,8 @@ def stats_to_msg(stats: Any, header: Any, robot_id: str) -> InferenceStats:
     out = InferenceStats(header=header, robot_id=robot_id)
     out.outcome = {"local": InferenceStats.OUTCOME_LOCAL, "split": InferenceStats.OUTCOME_SPLIT,
                    "takeover": InferenceStats.OUTCOME_TAKEOVER}[stats.outcome]
-    for name in ("frame", "reason", "state", "strategy", "plan", "epoch", "bytes_up", "bytes_down", "bandwidth"):
+    for name in ("frame", "reason", "state", "strategy", "plan", "epoch", "bytes_up", "bytes_down", "bandwidth",
+                 "energy_source"):
         setattr(out, name, getattr(stats, name))
     renamed = {"inference_s": "inference", "predicted_s": "predicted", "energy_j": "energy"}
     for field in fields(stats):

@@ -32,9 +32,11 @@ from intra_dp_ros.runtime.engine import Engine, Progress, no_progress
 from intra_dp_ros.runtime.pace import Pace
 from intra_dp_ros.runtime.part import Part
 from intra_dp_ros.runtime.planner import Planner
+from intra_dp_ros.runtime.rails import FrameEnergy, Rails
 from intra_dp_ros.runtime.sender import LEAST_WINDOW_BYTES, FrameKey, TileSender, Traffic
 from intra_dp_ros.runtime.split import RobotFrame, TakeOver
 from intra_dp_ros.runtime.stats import FrameStats, Inference
+from intra_dp_ros.runtime.uplink import Uplink
 from intra_dp_ros.wire.link import Control, Link
 from intra_dp_ros.wire.messages import PROBE, Ack, BandwidthSample, Heartbeat, Message, Tile, serialised_bytes
 from intra_dp_ros.wire.session import SessionError
@@ -45,7 +47,6 @@ _LOG = logging.getLogger(__name__)
 
 AUTO = "auto"
 _MESSAGE_S = 0.0003  # cost of a message beyond its bytes, sender and receiver together [s]
-_STALE_S = 1.0  # an estimate of this age is worth a probe
 #: A split frame that is not there after its prediction and this many local runs is computed locally.
 _DEADLINE_LOCALS = 2.0
 _RECENT = 4  # frames whose timelines can be asked for afterwards
@@ -90,6 +91,7 @@ class Robot:
         _LOG.info("%s", self.engine.tiling.uncut_in_words())
         self.engine.measure(os.path.join(folder, "profiles"), progress)
         self.bandwidth = BandwidthEstimator(config.robot_id)
+        self._uplink = Uplink(self.bandwidth)
         self.connection: Optional[Connection] = None
         self._weights = recording.weights
         self._progress = progress
@@ -99,7 +101,6 @@ class Robot:
         self._parts: Dict[int, Part] = {}  # by epoch
         self._words: Dict[int, str] = {0: "local"}
         self._sender: Optional[TileSender] = None
-        self._monitored: Optional[Tuple[float, BandwidthSample]] = None  # when it came, what the monitor said
         self._busy = threading.Lock()  # one frame at a time
         self._number = 0
         self._frame: Optional[RobotFrame] = None
@@ -108,6 +109,7 @@ class Robot:
         self._uses_source = True  # until the server makes other pixels of one
         self._recent: Deque[FrameStats] = collections.deque(maxlen=_RECENT)
         self._probe_period_s = 1.0
+        self._energy = FrameEnergy(config.power, Rails.find() if config.slowdown == 1.0 else None)
         self.strategy = ""
         self.set_strategy(config.strategy)
 
@@ -207,24 +209,11 @@ class Robot:
     @property
     def uplink(self) -> float:
         """The newest estimate of the uplink [byte/s], from own traffic or from the monitor; 0: unknown."""
-        own = self.bandwidth.sample()
-        if self._monitored is not None:
-            came, other = self._monitored
-            if other.confidence > 0 and time.monotonic() - came + other.age < own.age:
-                return other.up if time.monotonic() - came < _STALE_S else 0.0
-        return own.up if own.confidence > 0 else 0.0
-
-    def _age_s(self) -> float:
-        """How old the newest sample behind `uplink` is [s]; infinite: there was none."""
-        age = self.bandwidth.sample().age
-        if self._monitored is not None and self._monitored[1].confidence > 0:
-            came, other = self._monitored
-            age = min(age, time.monotonic() - came + other.age)
-        return age
+        return self._uplink.rate
 
     def on_bandwidth(self, sample: BandwidthSample) -> None:
         """What a bandwidth monitor says."""
-        self._monitored = (time.monotonic(), sample)
+        self._uplink.hear(sample)
 
     def has_plans(self, strategy: str) -> bool:
         """Whether frames can run under a strategy: its plans are made and the server holds them."""
@@ -243,13 +232,14 @@ class Robot:
             "upload": {} if connection is None else connection.uploader.status(),
             "ready": {name: self.has_plans(name) for name in (AUTO, *STRATEGIES)},
             "rtt_ms": 0.0 if connection is None else connection.pulse.rtt * 1e3, "uplink_MBps": self.uplink / 1e6,
-            "uplink_age_s": min(self._age_s(), 1e6),
+            "uplink_age_s": min(self._uplink.age_s, 1e6),
             "server_clock_offset_s": 0.0 if connection is None else connection.pulse.offset,
             "local_ms": self._planner.local_s * 1e3, "slowdown": self.config.slowdown,
             "recent": [self._timeline_of(s) for s in list(self._recent)]}
 
     def close(self) -> None:
         """Stop all threads of this robot."""
+        self._energy.close()
         self._planner.close()
         if self.connection is not None:
             self.connection.close()
@@ -296,8 +286,8 @@ class Robot:
             predicted_s=expected_s, encode_s=traffic.encode_s, uplink_wait_s=traffic.wait_s,
             robot_compute_s=busy, server_compute_s=frame.server_busy_s, downlink_s=frame.downlink_s,
             merge_s=frame.merge_s, bytes_up=traffic.bytes, bytes_down=frame.bytes_down,
-            energy_j=float(self.config.power.energy(busy, radio, max(latency, busy + radio))), bandwidth=bandwidth,
-            began=frame.began, spans=tuple(spans))
+            energy_j=self._energy.of(busy, radio, frame.began, done), energy_source=self._energy.source,
+            bandwidth=bandwidth, began=frame.began, spans=tuple(spans))
 
     def _predicted_s(self, plan: Plan, bandwidth: float) -> float:
         """What the scheduler expects of a plan at this bandwidth (to 5 %), not only at its rung's."""
@@ -389,8 +379,7 @@ class Robot:
         return None if table is None else table.rungs[table.lookup(self.uplink or bandwidth)].plan
 
     def _needs_probe(self) -> bool:
-        monitored = self._monitored is not None and time.monotonic() - self._monitored[0] < _STALE_S
-        return self._frame is None and not monitored and self.bandwidth.sample().age > _STALE_S
+        return self._frame is None and self._uplink.needs_probe
 
 
 def _searched(strategy: str) -> str:
