@@ -99,7 +99,7 @@ def decode_picture(data: bytes) -> np.ndarray:
         raise PictureError("OpenCV cannot decode {} bytes: {}".format(len(data), error)) from None
     if bgr is None:
         raise PictureError("{} bytes are no image that OpenCV can decode".format(len(data)))
-    return np.ascontiguousarray(bgr[:, :, ::-1])
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
 
 def jpeg_size(data: bytes) -> Tuple[int, int]:
