@@ -165,11 +165,12 @@ def test_weights_of_another_model_are_refused():
 def test_pretrained_models_find_the_pedestrians(name, least):
     people = pytest.importorskip("intra_dp_ros.apps.people", reason="OpenCV is not installed")
     from intra_dp_ros.bench.bag import open_source
+    from intra_dp_ros.wire.picture import preprocess
     torch.set_num_threads(1)
     loaded = load_model(name)
     assert loaded.weights == PRETRAINED
     rgb = [image for _, image in open_source().frames(10.0, 8.0)][79]
-    x, fit = people.preprocess(rgb, loaded.input_specs[0].shape[1:3])
+    x, fit = preprocess(rgb, loaded.input_specs[0].shape[1:3])
     with torch.inference_mode():
         found = people.decode(loaded.decode, [loaded.module(torch.from_numpy(x)).numpy()], fit, loaded.threshold)
     assert least <= len(found) <= 9
