@@ -68,6 +68,16 @@ class Trace:
             raise ValueError("{} is not a bandwidth trace with the columns t_s, MBps: {!r}".format(
                 path, error)) from None
 
+    def slowed(self, factor: float) -> "Trace":
+        """The same trace in a world `factor` times slower: it lasts longer, and carries the same bytes all in all.
+
+        Raises:
+            ValueError: the factor is not positive.
+        """
+        if not factor > 0:
+            raise ValueError("a trace can be slowed by a positive factor, not by {}".format(factor))
+        return Trace([t * factor for t in self._edges[:-1]], [r / factor for r in self._rates], self.period * factor)
+
     def rate(self, t: float) -> float:
         """Bandwidth at time `t` [byte/s]."""
         return self._rates[bisect_right(self._edges, t % self.period, 0, len(self._rates)) - 1]
