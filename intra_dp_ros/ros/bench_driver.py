@@ -1,7 +1,7 @@
 """The camera and the witness of a bench: sends one robot frames, hears what it answers, checks it.
 
-Runs on the robot's side; is told what to do by lines of JSON on standard input and answers with lines of JSON on standard
-output: any number of {"doing": ...}, then {"done": ...} or {"error": ...}.
+Runs on the robot's side; is told what to do by lines of JSON on standard input and answers with lines of JSON on its
+standard output: any number of {"doing": ...}, then {"done": ...} or {"error": ...}.
 
 Threading: subscribers' threads write the tables of answers, the main thread reads; `_change` covers them.
 """
@@ -109,7 +109,7 @@ class Driver:
             check: compare results of some inputs with the unsplit model, when the time is over.
 
         Returns:
-            "frames": samples with "sent" (monotonic [s]) and "input"; "lost"; "estimates"; "inputs": what they are.
+            "frames": samples with "sent" (monotonic [s]) and "input"; "lost"; "ran_s"; "estimates"; "inputs": what they are.
         """
         while self._frames.get_num_connections() == 0:
             time.sleep(_POLL_S)
@@ -134,10 +134,11 @@ class Driver:
             else:
                 self._results.pop(number, None)
             time.sleep(gap_s)
+        ran = time.monotonic() - began
         for number, index, entry in kept:
             entry["rel_error"] = self._error(number, index)
         with self._change:
-            return {"frames": done, "lost": lost, "estimates": list(self._estimates), "inputs": self.what,
+            return {"frames": done, "lost": lost, "ran_s": ran, "estimates": list(self._estimates), "inputs": self.what,
                     "weights": self._model.weights, "weights_note": self._model.weights_note}
 
     def air(self, shaper: str, start_s: float) -> float:
