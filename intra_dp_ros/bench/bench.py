@@ -33,6 +33,9 @@ AUTO = "auto"
 _QUICK = ["--models", "mobilenet_v3_small@1x224x224x3", "--strategies", "local,offload,intra_dp", "--trace",
           "constant:6", "--seconds", "4", "--robot-speed", "0.1", "--no-bound"]
 
+_ESTIMATOR = ["--models", "mobilenet_v3_small@1x480x640x3", "--strategies", "offload,intra_dp", "--trace",
+              "steps,indoors,outdoors", "--seconds", "40", "--block", "20", "--robot-speed", "0.1", "--no-bound"]
+
 
 class Bench:
     """One call.
@@ -65,7 +68,7 @@ class Bench:
         setting = Setting(
             model=model, folder=folder, robots=options.robots, robot_speed=options.robot_speed,
             slowed_by=options.slowed_by, duplex=options.duplex, codec=options.codec, objective=options.objective,
-            seed=options.seed, server_rate=options.server_MBps * 1e6)
+            seed=options.seed, records_acks=options.estimator, server_rate=options.server_MBps * 1e6)
         print("{}: nodes are starting; logs are in {}".format(model, folder), flush=True)
         with Testbed(setting, self._in_kernel, self._relay()) as bed:
             status = make_ready(bed, strategies, _say)
@@ -86,7 +89,10 @@ class Bench:
         cell["estimator"] = estimator_trial.figures(blocks.estimates)
         raw = os.path.join(setting.folder, "{}.raw.json".format(re.sub(r"[^A-Za-z0-9_.-]", "_", trace.label)))
         with open(raw, "w", encoding="utf-8") as file:
-            json.dump({"cell": cell, "frames": blocks.frames, "estimates": blocks.estimates}, file)
+            json.dump({"cell": cell, "frames": blocks.frames, "estimates": blocks.estimates, "acks": blocks.acks}, file)
+        if self._options.estimator:
+            estimator_trial.picture(blocks.estimates, "{}: {}".format(cell["model"], trace.label),
+                                    raw.replace(".raw.json", ".estimate.png"))
         print("\n".join(table(cell)), flush=True)
         return cell
 
@@ -96,8 +102,8 @@ class Bench:
             return []
         options = self._options
         if options.time_scale == AUTO or "," in options.trace:
-            raise TestbedError("the relay node plays one trace that must be known at start: give --time-scale a number "
-                               "and --trace one trace, or run as root")
+            raise TestbedError("the relay node plays one trace that must be known at start: give --time-scale a "
+                               "number and --trace one trace, or run as root")
         trace = open_trace(options.trace, float(options.time_scale), options.seed).trace
         path = os.path.join(options.out, "relay_trace.csv")
         trace.write(path)
@@ -135,8 +141,10 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """The command line's options."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a smoke run of two minutes at most: does it work, are the "
-                        "results exact, is nothing left behind?")
+    parser.add_argument("--quick", action="store_true", help="a smoke run of two minutes at most: does it work, are "
+                        "the results exact, is nothing left behind?")
+    parser.add_argument("--estimator", action="store_true", help="the bandwidth estimator on trial: offload and "
+                        "intra_dp on steps, indoors, outdoors; pictures beside the raw data")
     parser.add_argument("--models", default="mobilenet_v3_small", metavar="NAME[@SHAPE],...",
                         help="models, with the shape of their input if not the default (%(default)s)")
     parser.add_argument("--strategies", default="local,offload,neurosurgeon,intra_dp",
@@ -162,11 +170,9 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument("--json", default="", metavar="FILE", help="write the figures: an object, a list of several")
     parser.add_argument("--out", default="bench_out", help="folder of logs, raw data, report, pictures (%(default)s)")
     options = parser.parse_args(arguments)
-    if options.quick:
+    if options.quick or options.estimator:  # what is given besides holds
         given = list(sys.argv[1:] if arguments is None else arguments)
-        given.remove("--quick")
-        options = parser.parse_args(_QUICK + given)
-        options.quick = True
+        options = parser.parse_args((_QUICK if options.quick else _ESTIMATOR) + given)
     try:
         names_of(options.strategies)
         if options.time_scale != AUTO and not float(options.time_scale) > 0:

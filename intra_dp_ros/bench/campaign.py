@@ -1,7 +1,7 @@
 """Strategies side by side on a testbed, in blocks over the same pieces of the same trace.
 
-Every piece of the trace is played once for every strategy, in an order drawn anew for every piece: what else the machine
-does meets all of them.  A block begins with a warm-up that does not count.
+Every piece of the trace is played once for every strategy, in an order drawn anew for every piece: what else the
+machine does meets all of them.  A block begins with a warm-up that does not count.
 """
 import random
 from dataclasses import dataclass, field
@@ -28,6 +28,7 @@ class Blocks:
 
     frames: List[Dict[str, Any]] = field(default_factory=list)  # `FrameSample` with segment, robot, trace_s
     estimates: List[Dict[str, Any]] = field(default_factory=list)  # strategy, robot, when, up, truth, rtt
+    acks: List[Dict[str, Any]] = field(default_factory=list)  # strategy, segment, robot, acks, truth: changes
     lost: Dict[str, int] = field(default_factory=dict)  # strategy -> frames
     robot_s: Dict[str, float] = field(default_factory=dict)  # strategy -> processor time [s], all robots
     server_s: Dict[str, float] = field(default_factory=dict)
@@ -119,6 +120,9 @@ def _block(testbed: Testbed, traces: Sequence[Trace], strategy: str, segment: in
             blocks.estimates.append({"strategy": strategy, "segment": segment, "robot": robot, "when": when, "up": up,
                                      "truth": testbed.air.truth(robot, when), "rtt": rtt, "age": age,
                                      "source": source, "trace_s": when - origin + begin})
+        if run["acks"]:
+            blocks.acks.append({"strategy": strategy, "segment": segment, "robot": robot, "acks": run["acks"],
+                                "truth": testbed.air.changes(robot)})
     for table, a, b in zip((blocks.robot_s, blocks.server_s), after, before):
         table[strategy] = table.get(strategy, 0.0) + a - b
     blocks.wall_s[strategy] = blocks.wall_s.get(strategy, 0.0) + max(run["ran_s"] for run in found)
@@ -127,4 +131,3 @@ def _block(testbed: Testbed, traces: Sequence[Trace], strategy: str, segment: in
 def _processor_times(testbed: Testbed) -> Tuple[float, float]:
     server = testbed.server.processor_s if testbed.server is not None else 0.0
     return sum(robot.processor_s for robot in testbed.robots), server
-

@@ -41,6 +41,7 @@ class Setting:
     codec: str = "raw"
     objective: str = "latency"
     seed: int = 0
+    records_acks: bool = False  # what the bandwidth is estimated from, for a trial of the estimator
     server_rate: float = 125e6  # of the server's own link, when robots share it [byte/s]
 
 
@@ -200,7 +201,7 @@ class Testbed:
             "__ns:=/" + name, "_robot_id:=" + name, "_ns:=" + NS], place, own)
         self.talks.append(Talk(self._child("driver" + name, [
             sys.executable, "-m", "intra_dp_ros.ros.bench_driver", "--model", setting.model, "--robot-id", name,
-            "--ns", NS, "--seed", str(setting.seed), "__ns:=/" + name], place, cpus["server"], talks=True)))
+            "--ns", NS, "--seed", str(setting.seed), "__ns:=/" + name, *(["--acks"] if setting.records_acks else [])], place, cpus["server"], talks=True)))
 
     def _child(self, name: str, argv: List[str], place: Place, cpus: Sequence[int], talks: bool = False) -> Child:
         return self._children.start(name, argv, dict(self._environment, ROS_IP=place.address), os.path.join(

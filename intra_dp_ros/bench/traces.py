@@ -6,11 +6,12 @@ from typing import Tuple
 from intra_dp_ros.bench.trace import MEAN_MBPS, indoors_like
 from intra_dp_ros.wire.shaper import Trace
 
-INDOORS, OUTDOORS, CONSTANT = "indoors", "outdoors", "constant:"
+INDOORS, OUTDOORS, STEPS, CONSTANT = "indoors", "outdoors", "steps", "constant:"
 #: Recorded traces lie beside the checkout.
 _RECORDED = os.path.join("..", "shared", "data", "bandwidth_traces")
 _MEAN = {INDOORS: 93.0, OUTDOORS: 73.0}  # of the paper's links [Mbit/s]
 _SYNTHETIC_S = 300.0
+_STEPS, _STEP_S = (12e6, 2e6, 6e6, 1e6, 12e6, 4e6, 20e6, 8e6), 2.5  # [byte/s], [s]
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ def open_trace(name: str, time_scale: float = 1.0, seed: int = 0) -> NamedTrace:
     """A trace by name.
 
     Args:
-        name: `indoors`, `outdoors`, `constant:MBps` or a CSV file with the columns ``t_s``, ``MBps``.
+        name: `indoors`, `outdoors`, `steps` (2.5 s each, 1 to 20 MB/s), `constant:MBps` or a CSV file with the columns
+            ``t_s``, ``MBps``.
         time_scale: how many times slower the trace and what it carries are to be.
         seed: of a made trace.
 
@@ -44,6 +46,9 @@ def open_trace(name: str, time_scale: float = 1.0, seed: int = 0) -> NamedTrace:
         except ValueError:
             raise ValueError("trace {!r}: expected a number of MB/s behind {!r}".format(name, CONSTANT)) from None
         trace, label = Trace.constant(rate), "constant {:g} MB/s".format(rate / 1e6)
+    elif name == STEPS:
+        trace = Trace([i * _STEP_S for i in range(len(_STEPS))], _STEPS, len(_STEPS) * _STEP_S)
+        label = "steps between {:g} and {:g} MB/s".format(min(_STEPS) / 1e6, max(_STEPS) / 1e6)
     elif name in _MEAN:
         trace, label = _environment(name, seed)
     else:
