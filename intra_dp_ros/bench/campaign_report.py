@@ -48,8 +48,8 @@ def write_report(cells: Sequence[Mapping[str, Any]], folder: str, arguments: Seq
         "Strategies take turns on the same pieces of the same trace, one frame after the other; latency is from the "
         "message with the image to the message with the result. Energy is the power model's, not measured; CPU is "
         "the robot's node as a share of one core. \"Measured / predicted\" is of the inference, without the frames "
-        "that the robot took over.".format(first["machine"], first["commit"] or "unknown", first["link"], first["duplex"],
-            first["load"]), ""]
+        "that the robot took over.".format(
+            first["machine"], first["commit"] or "unknown", first["link"], first["duplex"], first["load"]), ""]
     for cell in cells:
         lines += ["## {} on {}".format(cell["model"], cell["trace"]), "", _conditions(cell), "", *table(cell), ""]
     lines += ["![Latency of every strategy on every model and trace](latency.png)", "",

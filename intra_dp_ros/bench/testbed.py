@@ -199,9 +199,10 @@ class Testbed:
         self.robots.append(robot)
         self._child("monitor" + name, _node("bandwidth_monitor_node") + relayed + [
             "__ns:=/" + name, "_robot_id:=" + name, "_ns:=" + NS], place, own)
-        self.talks.append(Talk(self._child("driver" + name, [
-            sys.executable, "-m", "intra_dp_ros.ros.bench_driver", "--model", setting.model, "--robot-id", name,
-            "--ns", NS, "--seed", str(setting.seed), "__ns:=/" + name, *(["--acks"] if setting.records_acks else [])], place, cpus["server"], talks=True)))
+        driver = [sys.executable, "-m", "intra_dp_ros.ros.bench_driver", "--model", setting.model, "--robot-id", name,
+                  "--ns", NS, "--seed", str(setting.seed), "__ns:=/" + name]
+        driver += ["--acks"] if setting.records_acks else []
+        self.talks.append(Talk(self._child("driver" + name, driver, place, cpus["server"], talks=True)))
 
     def _child(self, name: str, argv: List[str], place: Place, cpus: Sequence[int], talks: bool = False) -> Child:
         return self._children.start(name, argv, dict(self._environment, ROS_IP=place.address), os.path.join(
