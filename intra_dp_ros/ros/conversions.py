@@ -102,7 +102,7 @@ def _shape(msg: TensorTile) -> Tuple[int, ...]:
 def ack_to_msg(ack: wire.Ack) -> TileAck:
     """`Ack` -> TileAck."""
     return TileAck(robot_id=ack.robot_id, session=ack.session, frame=ack.frame, sequence=ack.sequence,
-                   bytes=ack.bytes, received=ack.received, accepted=ack.accepted, reason=ack.reason)
+                   bytes=ack.bytes, received=ack.received, accepted=ack.accepted, reason=ack.reason, sent=ack.sent)
 
 
 def ack_from_msg(msg: TileAck) -> wire.Ack:
@@ -113,7 +113,7 @@ def ack_from_msg(msg: TileAck) -> wire.Ack:
     """
     return wire.Ack(robot_id=_text(msg.robot_id, "robot_id"), session=msg.session, frame=msg.frame,
                     sequence=msg.sequence, bytes=msg.bytes, received=_finite(msg.received, "received"),
-                    accepted=bool(msg.accepted), reason=_text(msg.reason, "reason"))
+                    accepted=bool(msg.accepted), reason=_text(msg.reason, "reason"), sent=_finite(msg.sent, "sent"))
 
 
 def heartbeat_to_msg(beat: wire.Heartbeat) -> Heartbeat:

@@ -6,6 +6,7 @@ Threading: one thread talks to the server's services (which may block) and sends
 import logging
 import threading
 import time
+from dataclasses import replace
 from typing import Any, Callable, Dict, FrozenSet, List, Optional, Sequence
 
 from intra_dp_ros.lop.plan import Plan
@@ -170,7 +171,7 @@ class Connection:
             if now >= self._next_probe and self._needs_probe():
                 self._next_probe = now + self.probe_period_s
                 for _ in range(_PROBES):
-                    self._link.send(probe_tile(self.robot_id, self._probes, _PROBE_BYTES))
+                    self._link.send(replace(probe_tile(self.robot_id, self._probes, _PROBE_BYTES), sent=now))
                     self._probes += 1
         else:
             self._say("the server is silent")

@@ -351,7 +351,7 @@ class Robot:
                 reason = str(error)
                 _LOG.warning("a tile is dropped: %s", reason)
         ack = Ack(self.config.robot_id, tile.session, tile.frame, tile.sequence, serialised_bytes(tile), received,
-                  not reason, reason)
+                  not reason, reason, tile.sent)
         self.connection.send(ack)
         self.bandwidth.on_ack("down", ack)
 
