@@ -134,7 +134,7 @@ class Drive:
                     return deadline
                 left, self._now = left - nbytes, stop
                 self._estimator.on_ack(UP, Ack("simulated", 1, number, 0, int(nbytes) + _OVERHEAD_BYTES, stop,
-                                                    sent=began + c.start_s))
+                                               sent=began + c.start_s))
                 rate = self._estimator.sample().up
                 if rate > 0.0 and left / rate > TOO_SLOW * patience:
                     return stop - began

@@ -48,11 +48,13 @@ class Frames:
         self._timeline, self._plan, self._link, self._power = timeline, plan, link, power
         codecs = {(t.tensor, t.direction): t.codec for t in plan.transfers}
         up_chunks = max([t.chunks for t in plan.transfers if t.direction == UP], default=1)
-        people = Population(timeline, lambda tensor, direction: codecs.get((tensor, direction), "raw"))
-        work, outside = people.work(*(np.array([x]) for x in (plan.server_stop, plan.robot_start)),
-                                    *(np.array([n]) for n in (up_chunks, plan.robot_chunks, plan.grain)))
-        same = complete(timeline.tiling, plan.strategy, plan.server_stop, plan.robot_start,
-                        lambda tensor, direction: codecs.get((tensor, direction), "raw"), up_chunks)
+
+        def codec(tensor: int, direction: str) -> str:
+            return codecs.get((tensor, direction), "raw")
+        work, outside = Population(timeline).work(
+            *(np.array([x]) for x in (plan.server_stop, plan.robot_start)),
+            *(np.array([n]) for n in (up_chunks, plan.robot_chunks, plan.grain)), codec)
+        same = complete(timeline.tiling, plan.strategy, plan.server_stop, plan.robot_start, codec, up_chunks)
         self._is_outside = bool(outside[0]) or set(same.transfers) != set(plan.transfers)
         self._band_s = float(work.band_s[0])
         self._ups = self._pieces(work.up, work.up_codecs, work.up_ready_s[0], work.server_s[0])

@@ -1,11 +1,11 @@
 """Strategies by name: how to make the plans for a ladder of bandwidths."""
-from typing import Callable, Dict, List, NamedTuple, Sequence
+from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 from intra_dp_ros.loss.baselines import dina, dsccs, local, neurosurgeon, offload, spso_ga
 from intra_dp_ros.loss.energy import PowerModel
 from intra_dp_ros.loss.link_model import LinkModel
 from intra_dp_ros.loss.objective import Objective
-from intra_dp_ros.loss.search import search_ladder
+from intra_dp_ros.loss.search import Search
 from intra_dp_ros.loss.timeline import Timeline
 from intra_dp_ros.lop.plan import Plan
 from intra_dp_ros.lop.tiling import Tiling
@@ -21,30 +21,31 @@ class Wanted(NamedTuple):
     streamed: bool = True  # whether LOSS may send and compute in pieces
 
 
-#: (tiling, timeline, links that differ in their bandwidths only, codec of the inputs, Wanted) -> a plan for each link.
-Strategy = Callable[[Tiling, Timeline, Sequence[LinkModel], str, Wanted], List[Plan]]
+Planned = List[Tuple[LinkModel, Plan]]  # by ascending bandwidth
+#: (tiling, timeline, links that differ in their bandwidths only, codec of the inputs, Wanted) -> a plan for each link,
+#: and for bandwidths in between where that pays.
+Strategy = Callable[[Tiling, Timeline, Sequence[LinkModel], str, Wanted], Planned]
 
 
 def _each(plan: Callable[[Tiling, Timeline, LinkModel, str], Plan]) -> Strategy:
     """A strategy that looks at one bandwidth at a time."""
-    def ladder(tiling: Tiling, timeline: Timeline, links: Sequence[LinkModel], codec: str, wanted: Wanted
-               ) -> List[Plan]:
+    def ladder(tiling: Tiling, timeline: Timeline, links: Sequence[LinkModel], codec: str, wanted: Wanted) -> Planned:
         plans = []
         for done, link in enumerate(links, 1):
-            plans.append(plan(tiling, timeline, link, codec))
+            plans.append((link, plan(tiling, timeline, link, codec)))
             wanted.progress(done, len(links))
         return plans
     return ladder
 
 
-def _neurosurgeon(tiling: Tiling, timeline: Timeline, links: Sequence[LinkModel], codec: str, _: Wanted) -> List[Plan]:
-    return neurosurgeon.plans(tiling, timeline, links, codec)
+def _neurosurgeon(tiling: Tiling, timeline: Timeline, links: Sequence[LinkModel], codec: str, _: Wanted) -> Planned:
+    return list(zip(links, neurosurgeon.plans(tiling, timeline, links, codec)))
 
 
-def _intra_dp(tiling: Tiling, timeline: Timeline, links: Sequence[LinkModel], codec: str, wanted: Wanted) -> List[Plan]:
-    return search_ladder(tiling, timeline, links, codec, wanted.objective, wanted.power,
-                         should_stop=wanted.should_stop, progress=wanted.progress,
-                         streamed=wanted.streamed)
+def _intra_dp(tiling: Tiling, timeline: Timeline, links: Sequence[LinkModel], codec: str, wanted: Wanted) -> Planned:
+    search = Search(tiling, timeline, links, codec, wanted.objective, wanted.power, wanted.streamed)
+    plans = search.plans(should_stop=wanted.should_stop, progress=wanted.progress)
+    return sorted([*zip(links, plans), *search.between(should_stop=wanted.should_stop)], key=lambda pair: pair[0].up)
 
 
 STRATEGIES: Dict[str, Strategy] = {

@@ -140,11 +140,11 @@ def real():
 @pytest.mark.parametrize("rate", [1e4, 3e5, 1e7])
 def test_plans_run_and_are_exact(real, name, rate):
     x, recording, tiling, timeline = real
-    plan = STRATEGIES[name](tiling, timeline, [LinkModel(rate, rate, 0.002)], "raw", Wanted())[0]
+    plan = STRATEGIES[name](tiling, timeline, [LinkModel(rate, rate, 0.002)], "raw", Wanted())[0][1]
     validate(tiling, plan)
     outputs = run_both_sides(Kernels(tiling, recording.weights), plan, [x], random.Random(0))
     assert relative_error(outputs, WholeModel(recording.graph, recording.weights)(x)) < 1e-5
-    assert STRATEGIES[name](tiling, timeline, [LinkModel(0.0, 0.0)], "raw", Wanted())[0].is_local
+    assert STRATEGIES[name](tiling, timeline, [LinkModel(0.0, 0.0)], "raw", Wanted())[0][1].is_local
 
 
 def test_dina_gathers_every_layer(real):
