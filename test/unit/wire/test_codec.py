@@ -77,6 +77,9 @@ def test_bits_are_packed():
     assert len(encode("bits+lz4", volume)) < volume.size / 8
     classes = np.random.RandomState(0).randint(0, 20, volume.shape).astype(np.uint8)
     assert len(encode("bits+lz4", classes)) < classes.size * 5 / 8 * 1.01
+    areas = np.repeat(np.repeat(classes, 16, 0), 16, 2)
+    assert len(encode("bits+lz4", areas)) < areas.size / 16
+    assert same(decode("bits+lz4", encode("bits+lz4", areas), areas.shape, areas.dtype), areas)
     with pytest.raises(CodecError, match="float32"):
         encode("bits+lz4", np.zeros(3, np.float32))
     with pytest.raises(CodecError, match="planes"):
