@@ -18,6 +18,8 @@ KERNELS: Dict[str, Callable[[TileKernel, Tiles, int, int], Outputs]] = {
     **{"adaptive_{}_pool{}d".format(kind, n): pooling.adaptive for kind in ("max", "avg") for n in (1, 2, 3)},
     "_adaptive_avg_pool2d": pooling.adaptive,
     **{name: resize.interpolation for name in INTERPOLATIONS},
+    "grid_sampler": resize.sampling,
+    "grid_sampler_2d": resize.sampling,
     "constant_pad_nd": padding.constant,
     **{"replication_pad{}d".format(n): padding.replicating for n in (1, 2, 3)},
     **{"reflection_pad{}d".format(n): padding.reflecting for n in (1, 2, 3)},

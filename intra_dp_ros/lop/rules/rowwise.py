@@ -41,6 +41,12 @@ def batch_norm(ctx: Context) -> Optional[Rule]:
     return _self_other_axis(ctx, (1,))
 
 
+def of_image(ctx: Context) -> Optional[Rule]:
+    """``group_norm`` takes its statistics within an image."""
+    tensor = ctx.arg("input")
+    return ctx.same_rows(tensor) if ctx.axis(tensor) == 0 else None
+
+
 def reduction(ctx: Context) -> Optional[Rule]:
     """mean, sum, amax, argmax, max ...: local over other dimensions, of partial results over the axis itself."""
     tensor = ctx.arg("self")

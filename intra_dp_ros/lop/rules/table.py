@@ -54,6 +54,7 @@ RULES: Dict[str, Callable[[Context], Optional[Rule]]] = {
     "layer_norm": rowwise.layer_norm,
     "rms_norm": rowwise.layer_norm,
     "batch_norm": rowwise.batch_norm,
+    "group_norm": rowwise.of_image,
     "prelu": rowwise.prelu,
     **{name: rowwise.reduction for name in ("mean", "sum", "prod", "amax", "amin", "max", "min", "argmax", "argmin",
                                             "any", "all", "logsumexp", "var", "std", "norm", "linalg_vector_norm")},

@@ -160,6 +160,27 @@ def sampling(draw):
     return lambda x: functional.grid_sample(x.permute(0, 3, 1, 2), x.tanh(), **options), (1, h, w, 2), [1, 2]
 
 
+def of_images(draw):
+    """Along the batch, which windows and pixels often become: every image by itself."""
+    family = draw.choice([convolution, transposed_convolution, max_pooling, max_pooling_with_indices, average_pooling,
+                          adaptive_pooling, interpolation])
+    while True:
+        model, shape, *_ = family(draw)
+        if shape[0] != 4 or shape[1] == 4:  # with a batch
+            break
+    if draw.random() < 0.2:
+        model, shape = nn.GroupNorm(2, 4), (1, 4, 5, 6)
+    images = draw.randint(3, 9)
+    if draw.random() < 0.3:
+        shape, grid, held = (1, 4, 5, 6), torch.rand(images, 3, 4, 2) * 2 - 1, torch.randn(images, 2, 5, 6)
+        options = {"align_corners": False}
+        model = draw.choice([
+            lambda x: functional.grid_sample(x, x.permute(0, 2, 3, 1)[..., :2].tanh(), **options),
+            lambda x: functional.grid_sample(x, grid, **options),
+            lambda x: functional.grid_sample(held, x.permute(0, 2, 3, 1)[..., :2].tanh(), **options)])
+    return model, (images, *shape[1:]), [0]
+
+
 def shapes(draw):
     kind, h, w = draw.randrange(12), draw.choice([4, 6, 8]), draw.choice([3, 6])
     shape = (1, 4, h, w)
@@ -213,7 +234,7 @@ def elementwise(draw):
 
 
 FAMILIES = (convolution, transposed_convolution, max_pooling, max_pooling_with_indices, average_pooling,
-            adaptive_pooling, interpolation, padding, shuffling, sampling, shapes, products, elementwise)
+            adaptive_pooling, interpolation, padding, shuffling, sampling, of_images, shapes, products, elementwise)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
