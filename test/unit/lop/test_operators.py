@@ -198,9 +198,11 @@ def shapes(draw):
 
 
 def products(draw):
-    kind, h, w = draw.randrange(8), draw.randint(4, 9), draw.randint(3, 6)
+    kind, h, w = draw.randrange(10), draw.randint(4, 9), draw.randint(3, 6)
     shape, weight = (2, 3, h, w), torch.randn(w, 5)
-    return ((nn.Linear(w, 5), shape, [2]), (lambda x: x @ weight, shape, [2]),
+    return ((lambda x: torch.einsum("bchw,bcgw->bchg", x.exp(), x).softmax(3), shape, [2]),
+            (lambda x: torch.einsum("bchg,bcgw->bchw", (x @ x.transpose(2, 3)).softmax(3), x), shape, [2]),
+            (nn.Linear(w, 5), shape, [2]), (lambda x: x @ weight, shape, [2]),
             (lambda x: weight.t() @ x.transpose(2, 3), shape, [2]),
             (lambda x: torch.einsum("bchw,wk->bkhc", x, weight), shape, [2]),
             (lambda x: torch.bmm(x.permute(2, 0, 1, 3).flatten(1, 2), x.permute(2, 3, 0, 1).flatten(2)), shape, [2]),
