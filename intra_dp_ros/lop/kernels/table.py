@@ -27,6 +27,7 @@ KERNELS: Dict[str, Callable[[TileKernel, Tiles, int, int], Outputs]] = {
     "im2col": shuffle.im2col,
     "col2im": shuffle.col2im,
     **{name: rowwise.reshape for name in RESHAPES},
+    "linalg_cross": rowwise.pointwise,
     "expand": rowwise.expand,
     "slice_scatter": rowwise.pointwise,
     "select_scatter": rowwise.pointwise,

@@ -235,8 +235,31 @@ def elementwise(draw):
             (lambda x: x.norm(dim=1) + x.logsumexp(1) + x.var(1), shape))[kind]
 
 
+POINTWISE = "logit erfc erfinv lgamma digamma i0 sinc asinh acosh atanh sgn signbit rad2deg deg2rad isposinf isneginf"
+PAIRWISE = "hypot logaddexp logaddexp2 fmax fmin heaviside copysign xlogy"
+
+
+def less_common(draw):
+    h, w = sizes(draw, 2)
+    shape, rows, bounds = (1, 4, h, w), torch.rand(h, 1) + 0.5, torch.linspace(-1, 1, 5)
+    single, pair = getattr(torch, draw.choice(POINTWISE.split())), getattr(torch, draw.choice(PAIRWISE.split()))
+    kind = draw.randrange(12)
+    return ((lambda x: torch.nan_to_num(single(x.sigmoid() * 0.9 + 0.05)), shape),
+            (lambda x: torch.nan_to_num(single(x.tanh().abs() + 1e-3)), shape),
+            (lambda x: pair(x.abs() + 0.1, x.sigmoid()), shape), (lambda x: pair(x.abs() + 0.1, rows), shape, [2]),
+            (lambda x: [*torch.var_mean(x, 1), *torch.std_mean(x, 1, keepdim=True), *torch.aminmax(x, dim=1)], shape),
+            (lambda x: [*torch.median(x, 1), *torch.kthvalue(x, 2, 1), torch.mode(x.round(), 1)[0]], shape),
+            (lambda x: [*torch.kthvalue(x, 2), torch.mode(x.round())[0], torch.count_nonzero(x > 0, 1)], shape, [2]),
+            (lambda x: [*torch.cummax(x, 1), *torch.cummin(x, 1), x.cumprod(1), x.logcumsumexp(1), x.nansum(1)], shape),
+            (lambda x: torch.cross(x[:, :3], x[:, 1:] * rows, 1), shape, [2]),
+            (lambda x: torch.bucketize(x, bounds) + torch.searchsorted(bounds, x, right=True), shape),
+            (lambda x: torch.diagonal(x.unsqueeze(1) * x.unsqueeze(2), 0, 1, 2).relu(), shape),
+            (lambda x: [x.diff(dim=2), x.diff(dim=1), x.diff(2, 2), x.diff().sigmoid()], shape, [2]))[kind]
+
+
 FAMILIES = (convolution, transposed_convolution, max_pooling, max_pooling_with_indices, average_pooling,
-            adaptive_pooling, interpolation, padding, shuffling, sampling, of_images, shapes, products, elementwise)
+            adaptive_pooling, interpolation, padding, shuffling, sampling, of_images, shapes, products, elementwise,
+            less_common)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
