@@ -6,12 +6,16 @@ decide differently; comparing what comes behind then says nothing about the spli
 from dataclasses import replace
 from typing import List, Set, Tuple
 
-from intra_dp_ros.graph.graph import Graph
+from intra_dp_ros.graph.graph import Graph, OpNode
 
 _DECIDING = frozenset((
-    "topk sort argsort argmax argmin max min nms intra_dp_ros::nms one_hot floor ceil round trunc sign fmod remainder "
+    "topk sort argsort argmax argmin nms intra_dp_ros::nms one_hot floor ceil round trunc sign fmod remainder "
     "intra_dp_ros::topk_above intra_dp_ros::batched_nms intra_dp_ros::heatmap_keypoints "
-    "floor_divide eq ne lt le gt ge isnan isinf isfinite nonzero unique bucketize").split())
+    "floor_divide eq ne lt le gt ge isnan isinf isfinite nonzero unique bucketize "
+    "searchsorted mode heaviside sgn signbit count_nonzero").split())
+#: Operators whose values do not jump, but the positions of these values, their second output.
+_LOCATING = frozenset(("max min median kthvalue cummax cummin max_pool2d_with_indices max_pool3d_with_indices "
+                       "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d").split())
 
 
 def watched(graph: Graph) -> Tuple[Graph, List[int], List[int]]:
@@ -26,17 +30,18 @@ def watched(graph: Graph) -> Tuple[Graph, List[int], List[int]]:
     for node in graph.nodes:
         if any(t in decided for t in node.inputs):
             decided.update(node.outputs)
-        elif _decides(graph, node):
-            decided.update(node.outputs)
+        elif _jumping(graph, node):
+            decided.update(_jumping(graph, node))
             extra += [t for t in node.inputs if graph.tensors[t].dtype.startswith(("float", "bfloat"))]
     outputs = tuple(dict.fromkeys((*graph.outputs, *extra)))
     steady = [i for i, t in enumerate(outputs) if t not in decided]
     return replace(graph, outputs=outputs), steady, [i for i, t in enumerate(graph.outputs) if t in decided]
 
 
-def _decides(graph: Graph, node) -> bool:
-    if node.name in ("max", "min"):
-        return len(node.outputs) > 1  # their values do not jump, their indices do
+def _jumping(graph: Graph, node: OpNode) -> Tuple[int, ...]:
+    """Those outputs of a call that jump, and that somebody reads."""
     to_integer = node.name == "to" and "int" in graph.tensors[node.outputs[0]].dtype and any(
         graph.tensors[t].dtype.startswith("float") for t in node.inputs)
-    return node.name in _DECIDING or to_integer
+    found = node.outputs if node.name in _DECIDING or to_integer else (
+        node.outputs[1:] if node.name in _LOCATING else ())
+    return tuple(t for t in found if graph.consumers[t] or t in graph.outputs)

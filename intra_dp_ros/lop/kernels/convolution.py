@@ -27,6 +27,8 @@ def convolution(kernel: TileKernel, tiles: Tiles, start: int, stop: int) -> Outp
     taps = ctx.shape(ctx.arg("weight"))[2:]
     leading = len(ctx.shape(source)) - len(taps)  # dimensions before the spatial ones: a batch may be missing
     index = kernel.axis - leading
+    if index < 0:
+        return kernel.call(tiles)
     (edge, behind), stride = padding_of(ctx, index), per_axis(ctx.arg("stride", 1), index)
     reach = per_axis(ctx.arg("dilation", 1), index) * (taps[index] - 1) + 1
     first = start * stride - edge
@@ -58,6 +60,8 @@ def transposed_convolution(kernel: TileKernel, tiles: Tiles, start: int, stop: i
     ctx, source = kernel.context, kernel.node.args["input"]
     taps = len(ctx.shape(ctx.arg("weight"))) - 2
     index = kernel.axis - (len(ctx.shape(source)) - taps)
+    if index < 0:
+        return kernel.call(tiles)
     need = kernel.rule.maps[0][1].need(start, stop)
     tile, bias = tiles[source.tensor], ctx.arg("bias")
     first = need.start * per_axis(ctx.arg("stride", 1), index) - per_axis(ctx.arg("padding", 0), index)

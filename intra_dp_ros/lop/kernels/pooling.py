@@ -12,6 +12,8 @@ def pooling(kernel: TileKernel, tiles: Tiles, start: int, stop: int) -> Outputs:
     """``max_pool{1,2,3}d``, also with indices, and ``avg_pool{1,2,3}d``."""
     ctx, source = kernel.context, kernel.node.args["self"]
     count = pooled_dims(ctx)
+    if kernel.axis < len(ctx.shape(source)) - count:
+        return kernel.call(tiles)
     is_average = kernel.node.name.startswith("avg")
     if is_average and (ctx.arg("ceil_mode", False) or not ctx.arg("count_include_pad", True)):
         return _average(kernel, tiles, start, stop)
@@ -84,6 +86,8 @@ def adaptive(kernel: TileKernel, tiles: Tiles, start: int, stop: int) -> Outputs
     tile, axis, rows = tiles[source.tensor], kernel.axis, kernel.rule.maps[0][1]
     size = list(ctx.out_shape()[len(ctx.out_shape()) - pooled_dims(ctx):])
     place = axis - (len(ctx.out_shape()) - len(size))
+    if place < 0:
+        return kernel.call(tiles)
     begin = rows.need(start, stop).start
     if ctx.rows(source) % ctx.out_shape()[axis] == 0:
         size[place] = stop - start

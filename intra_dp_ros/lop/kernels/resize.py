@@ -4,12 +4,15 @@ from typing import Any, Dict
 import torch
 
 from intra_dp_ros.lop.kernels.kernel import Outputs, TileKernel, Tiles
+from intra_dp_ros.lop.kernels.rowwise import pointwise
 from intra_dp_ros.lop.rules.resize import Resampling, resampling, source, whole_factor
 
 
 def interpolation(kernel: TileKernel, tiles: Tiles, start: int, stop: int) -> Outputs:
     """Whole factors run as recorded on the tile; anything else is resampled dimension by dimension."""
     ctx, tensor = kernel.context, source(kernel.context)
+    if kernel.axis < 2:
+        return kernel.call(tiles)
     tile, need = tiles[tensor.tensor], kernel.rule.maps[0][1].need(start, stop)
     factor = kernel.once(whole_factor)
     if factor:
@@ -25,6 +28,11 @@ def interpolation(kernel: TileKernel, tiles: Tiles, start: int, stop: int) -> Ou
         if dim != kernel.axis:
             tile = _resampled(tile, dim, kernel.once(resampling, dim), 0, ctx.out_shape()[dim], 0)
     return (tile,)
+
+
+def sampling(kernel: TileKernel, tiles: Tiles, start: int, stop: int) -> Outputs:
+    """``grid_sampler``: along the batch, an operand held whole is cut here; along the grid, the input stays whole."""
+    return pointwise(kernel, tiles, start, stop) if kernel.axis == 0 else kernel.call(tiles)
 
 
 def _resampled(tile: torch.Tensor, dim: int, how: Resampling, start: int, stop: int, begin: int) -> torch.Tensor:

@@ -76,17 +76,17 @@ def attention(ctx: Context) -> Optional[Rule]:
 
 
 def einsum(ctx: Context) -> Optional[Rule]:
-    """Local in a letter of the result that is the axis of every operand in which it stands."""
+    """Local in a letter of the result that is the axis of every operand in which it stands; the first one there is."""
     equation, tensors = ctx.arg("equation").replace(" ", ""), ctx.arg("tensors")
     if "->" not in equation or "." in equation or len(set(tensors)) != len(tensors):
         return None
     terms, result = equation.split("->")
     operands = list(zip(terms.split(","), tensors))
-    letters = {term[ctx.axis(t)] for term, t in operands if ctx.is_row_wise(t)}
-    if len(letters) != 1:
-        return None
-    letter = letters.pop()
-    if result.count(letter) != 1 or any(term.count(letter) != (1 if ctx.is_row_wise(t) else 0) for term, t in operands):
-        return None
-    return ctx.local(result.index(letter), *((t, interval.identity(ctx.rows(t)))
-                                             for term, t in operands if letter in term))
+    rows = {t: term[ctx.axis(t)] for term, t in operands if ctx.is_row_wise(t)}
+    for letter in dict.fromkeys(rows.values()):
+        # operands with rows elsewhere are needed whole, as keys are, and must not be cut along this letter
+        if result.count(letter) == 1 and all(
+                term.count(letter) == (1 if rows.get(t) == letter else 0) for term, t in operands):
+            return ctx.local(result.index(letter), *((t, interval.identity(ctx.rows(t)))
+                                                     for t, other in rows.items() if other == letter))
+    return None

@@ -45,8 +45,9 @@ def transposed_convolution(ctx: Context) -> Optional[Rule]:
 def _windowed(ctx: Context, make) -> Optional[Rule]:
     tensor, weight = ctx.arg("input"), ctx.arg("weight")
     taps = ctx.shape(weight)[2:]
-    index = spatial_index(ctx, tensor, len(taps))
-    if index is None or tensor in (weight, ctx.arg("bias")):  # channels and batch are not cut
+    index, axis = spatial_index(ctx, tensor, len(taps)), ctx.axis(tensor)
+    if tensor in (weight, ctx.arg("bias")):
         return None
-    axis = ctx.axis(tensor)
+    if index is None:  # every image by itself, but all of its channels
+        return ctx.same_rows(tensor) if axis == 0 and len(ctx.shape(tensor)) == len(taps) + 2 else None
     return ctx.local(axis, (tensor, make(ctx.rows(tensor), ctx.out_shape()[axis], taps[index], index)))

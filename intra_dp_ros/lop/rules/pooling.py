@@ -23,7 +23,9 @@ def pooling(ctx: Context) -> Optional[Rule]:
     """``max_pool{1,2,3}d``, also with indices, and ``avg_pool{1,2,3}d``."""
     tensor = ctx.arg("self")
     index = spatial_index(ctx, tensor, pooled_dims(ctx))
-    if index is None or (ctx.node.name.startswith("avg") and not ctx.is_exact_float(tensor)):
+    if index is None:  # every image and every channel by itself
+        return ctx.same_rows(tensor)
+    if ctx.node.name.startswith("avg") and not ctx.is_exact_float(tensor):
         return None
     axis = ctx.axis(tensor)
     return ctx.local(axis, (tensor, interval.window(
@@ -34,6 +36,8 @@ def adaptive(ctx: Context) -> Optional[Rule]:
     """``adaptive_{avg,max}_pool{1,2,3}d`` to more than one row; to one it is a reduction over all rows."""
     tensor = ctx.arg("self")
     axis, rows = ctx.axis(tensor), ctx.rows(tensor)
-    if spatial_index(ctx, tensor, pooled_dims(ctx)) is None or ctx.out_shape()[axis] < 2:
+    if spatial_index(ctx, tensor, pooled_dims(ctx)) is None:
+        return ctx.same_rows(tensor)
+    if ctx.out_shape()[axis] < 2:
         return None
     return ctx.local(axis, (tensor, interval.adaptive(rows, ctx.out_shape()[axis])))

@@ -102,7 +102,9 @@ def interpolation(ctx: Context) -> Optional[Rule]:
     """``upsample_{nearest,linear,bilinear,bicubic,trilinear}``, ``_upsample_nearest_exact``; any sizes and scales."""
     tensor = source(ctx)
     axis = ctx.axis(tensor)
-    if axis < 2 or 0 in ctx.shape(tensor):
+    if axis < 2:  # every image and every channel by itself
+        return ctx.same_rows(tensor)
+    if 0 in ctx.shape(tensor):
         return None
     if "nearest" not in ctx.node.name and not ctx.is_exact_float(tensor):
         return None  # ATen weights and rounds these in its own ways, with another result for other tiles
@@ -114,8 +116,13 @@ def interpolation(ctx: Context) -> Optional[Rule]:
 
 
 def sampling(ctx: Context) -> Optional[Rule]:
-    """``grid_sampler``: a row of the grid makes a row of the result, out of the whole input."""
+    """``grid_sampler``: a row of the grid makes a row of the result, out of the whole input; or image by image."""
     tensor, grid = ctx.arg("input"), ctx.arg("grid")
-    if not ctx.is_row_wise(grid) or grid == tensor or not 1 <= ctx.axis(grid) < len(ctx.shape(grid)) - 1:
+    if grid == tensor or ctx.axis(grid) == len(ctx.shape(grid)) - 1:
         return None
-    return ctx.same_rows(grid, ctx.axis(grid) + 1)
+    if ctx.is_row_wise(grid) and ctx.axis(grid) > 0:
+        return ctx.same_rows(grid, ctx.axis(grid) + 1)
+    cut = [t for t in (tensor, grid) if ctx.is_row_wise(t)]
+    if {ctx.axis(t) for t in cut} != {0}:
+        return None
+    return ctx.local(0, *((t, interval.identity(ctx.rows(t))) for t in cut))

@@ -31,6 +31,18 @@ def along_dim(ctx: Context) -> Optional[Rule]:
     return _self_other_axis(ctx, (ctx.arg("dim", -1),))
 
 
+def cross(ctx: Context) -> Optional[Rule]:
+    """``linalg_cross`` of vectors along another dimension."""
+    rule = pointwise(ctx)
+    return None if rule is None or wrap(ctx.arg("dim", -1), len(ctx.out_shape())) == rule.axes[0] else rule
+
+
+def sorted_into(ctx: Context) -> Optional[Rule]:
+    """bucketize and searchsorted with one list of bounds for all values."""
+    values, bounds = ctx.arg("self"), ctx.arg("boundaries", ctx.arg("sorted_sequence"))
+    return ctx.same_rows(values) if len(ctx.shape(bounds)) == 1 and bounds != values else None
+
+
 def layer_norm(ctx: Context) -> Optional[Rule]:
     """``layer_norm`` takes its statistics over the trailing dimensions."""
     return _self_other_axis(ctx, tuple(-1 - i for i in range(len(ctx.arg("normalized_shape")))))
@@ -41,11 +53,17 @@ def batch_norm(ctx: Context) -> Optional[Rule]:
     return _self_other_axis(ctx, (1,))
 
 
+def of_image(ctx: Context) -> Optional[Rule]:
+    """``group_norm`` takes its statistics within an image."""
+    tensor = ctx.arg("input")
+    return ctx.same_rows(tensor) if ctx.axis(tensor) == 0 else None
+
+
 def reduction(ctx: Context) -> Optional[Rule]:
     """mean, sum, amax, argmax, max ...: local over other dimensions, of partial results over the axis itself."""
     tensor = ctx.arg("self")
     shape, axis = ctx.shape(tensor), ctx.axis(tensor)
-    gone = reduced(ctx.arg("dim"), len(shape))
+    gone = reduced(ctx.arg("dim", -1 if ctx.node.name in ("mode", "kthvalue") else None), len(shape))
     if axis in gone:
         return ctx.everything(REDUCE) if all(shape[d] == 1 for d in gone - {axis}) else None
     return ctx.same_rows(tensor, axis if ctx.arg("keepdim", False) else axis - sum(d < axis for d in gone))

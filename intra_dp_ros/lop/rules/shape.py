@@ -27,6 +27,25 @@ def transpose(ctx: Context) -> Optional[Rule]:
     return ctx.same_rows(tensor, {a: b, b: a}.get(axis, axis))
 
 
+def diagonal(ctx: Context) -> Optional[Rule]:
+    """``diagonal`` of two other dimensions, which a new last one stands for."""
+    tensor = ctx.arg("self")
+    axis, ndim = ctx.axis(tensor), len(ctx.shape(tensor))
+    gone = {wrap(ctx.arg("dim1", 0), ndim), wrap(ctx.arg("dim2", 1), ndim)}
+    return None if axis in gone else ctx.same_rows(tensor, axis - sum(d < axis for d in gone))
+
+
+def differences(ctx: Context) -> Optional[Rule]:
+    """``diff``: along the axis, row i needs the rows behind it as well."""
+    tensor = ctx.arg("self")
+    axis, rows, order = ctx.axis(tensor), ctx.rows(tensor), ctx.arg("n", 1)
+    if ctx.arg("prepend") is not None or ctx.arg("append") is not None:
+        return None
+    if wrap(ctx.arg("dim", -1), len(ctx.shape(tensor))) != axis:
+        return ctx.same_rows(tensor)
+    return ctx.local(axis, (tensor, interval.window(rows, ctx.out_shape()[axis], order + 1, 1, 0, 1)))
+
+
 def reshape(ctx: Context) -> Optional[Rule]:
     """reshape, flatten, unflatten, squeeze, unsqueeze: the axis stays, is merged with what follows it, or is divided.
 

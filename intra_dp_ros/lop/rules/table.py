@@ -13,7 +13,9 @@ POINTWISE = (
     "rsqrt square abs neg sign reciprocal floor ceil round trunc frac erf sin cos tan asin acos atan atan2 sinh cosh "
     "add sub rsub mul div pow maximum minimum fmod remainder floor_divide lerp eq ne lt le gt ge isnan isinf isfinite "
     "logical_and logical_or logical_not logical_xor bitwise_and bitwise_or bitwise_xor bitwise_not "
-    "bitwise_left_shift bitwise_right_shift where masked_fill nan_to_num to clone addcmul addcdiv"
+    "bitwise_left_shift bitwise_right_shift where masked_fill nan_to_num to clone addcmul addcdiv logit erfc erfinv "
+    "lgamma digamma i0 sinc asinh acosh atanh sgn signbit rad2deg deg2rad isposinf isneginf hypot logaddexp logaddexp2 "
+    "fmax fmin heaviside copysign xlogy special_xlog1py special_entr special_erfcx"
 ).split()
 
 RESHAPES = ("reshape", "flatten", "unflatten", "squeeze", "unsqueeze")
@@ -44,8 +46,12 @@ RULES: Dict[str, Callable[[Context], Optional[Rule]]] = {
     "unfold": shuffle.unfold,
     "im2col": shuffle.im2col,
     "col2im": shuffle.col2im,
-    **{name: rowwise.along_dim for name in ("softmax", "log_softmax", "_softmax", "_log_softmax", "cumsum", "topk",
-                                            "sort", "argsort", "glu")},
+    **{name: rowwise.along_dim for name in ("softmax", "log_softmax", "_softmax", "_log_softmax", "cumsum",
+                                            "cumprod", "cummax", "cummin", "logcumsumexp", "topk", "sort", "argsort",
+                                            "glu")},
+    "linalg_cross": rowwise.cross,
+    "bucketize": rowwise.sorted_into,
+    "searchsorted": rowwise.sorted_into,
     "linear": contraction.linear,
     **{name: contraction.matmul for name in ("matmul", "mm", "bmm")},
     **{name: contraction.added_product for name in ("addmm", "baddbmm")},
@@ -54,9 +60,12 @@ RULES: Dict[str, Callable[[Context], Optional[Rule]]] = {
     "layer_norm": rowwise.layer_norm,
     "rms_norm": rowwise.layer_norm,
     "batch_norm": rowwise.batch_norm,
+    "group_norm": rowwise.of_image,
     "prelu": rowwise.prelu,
     **{name: rowwise.reduction for name in ("mean", "sum", "prod", "amax", "amin", "max", "min", "argmax", "argmin",
-                                            "any", "all", "logsumexp", "var", "std", "norm", "linalg_vector_norm")},
+                                            "any", "all", "logsumexp", "var", "std", "norm", "linalg_vector_norm",
+                                            "var_mean", "std_mean", "aminmax", "nansum", "median", "mode", "kthvalue",
+                                            "count_nonzero")},
     "gather": rowwise.gather,
     "take_along_dim": rowwise.gather,
     "embedding": rowwise.embedding,
@@ -65,6 +74,8 @@ RULES: Dict[str, Callable[[Context], Optional[Rule]]] = {
     "index": shape.index,
     "permute": shape.permute,
     "transpose": shape.transpose,
+    "diagonal": shape.diagonal,
+    "diff": shape.differences,
     "t": shape.transpose,
     **{name: shape.reshape for name in RESHAPES},
     "slice": shape.slicing,

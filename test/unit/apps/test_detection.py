@@ -1,12 +1,18 @@
 """torchvision's detectors with steps of fixed size: torchvision's own results, and only the detections travel."""
+import random
+
 import pytest
 import torch
 from torch import nn
 
 from intra_dp_ros.apps.detection.fixed_size import Trimmed, make_fixed_size
 from intra_dp_ros.apps.models import load_model
-from intra_dp_ros.graph.execute import WholeModel
 from intra_dp_ros.graph.record import record
+from intra_dp_ros.lop.axis import prepare
+from intra_dp_ros.lop.both_sides import run_both_sides
+from intra_dp_ros.lop.program import Kernels
+from intra_dp_ros.lop.tiling import Tiling
+from intra_dp_ros.loss.random_plans import random_plan
 
 torch.set_num_threads(1)
 SMALL = {"min_size": 64, "max_size": 96}
@@ -98,8 +104,12 @@ def test_torchvisions_own_detections(name, options, most):
     recording = record(model, (x,))
     graph = recording.graph
     assert sum(graph.tensors[t].nbytes for t in graph.outputs) < most
-    with torch.inference_mode():
-        same(recording.finish(model, (x,), {}, WholeModel(graph, recording.weights)(x)), want[-1])
+    split = prepare(recording)
+    tiling, order = Tiling(split.graph), random.Random(0)
+    kernels = Kernels(tiling, split.weights)
+    for kind in ("bands", "rows"):
+        outputs = run_both_sides(kernels, random_plan(tiling, kind, order), [x], order)
+        same(recording.finish(model, (x,), {}, outputs), want[-1])
 
 
 def test_parts_of_the_users_own_are_left_alone():

@@ -160,6 +160,27 @@ def sampling(draw):
     return lambda x: functional.grid_sample(x.permute(0, 3, 1, 2), x.tanh(), **options), (1, h, w, 2), [1, 2]
 
 
+def of_images(draw):
+    """Along the batch, which windows and pixels often become: every image by itself."""
+    family = draw.choice([convolution, transposed_convolution, max_pooling, max_pooling_with_indices, average_pooling,
+                          adaptive_pooling, interpolation])
+    while True:
+        model, shape, *_ = family(draw)
+        if shape[0] != 4 or shape[1] == 4:  # with a batch
+            break
+    if draw.random() < 0.2:
+        model, shape = nn.GroupNorm(2, 4), (1, 4, 5, 6)
+    images = draw.randint(3, 9)
+    if draw.random() < 0.3:
+        shape, grid, held = (1, 4, 5, 6), torch.rand(images, 3, 4, 2) * 2 - 1, torch.randn(images, 2, 5, 6)
+        options = {"align_corners": False}
+        model = draw.choice([
+            lambda x: functional.grid_sample(x, x.permute(0, 2, 3, 1)[..., :2].tanh(), **options),
+            lambda x: functional.grid_sample(x, grid, **options),
+            lambda x: functional.grid_sample(held, x.permute(0, 2, 3, 1)[..., :2].tanh(), **options)])
+    return model, (images, *shape[1:]), [0]
+
+
 def shapes(draw):
     kind, h, w = draw.randrange(12), draw.choice([4, 6, 8]), draw.choice([3, 6])
     shape = (1, 4, h, w)
@@ -177,9 +198,11 @@ def shapes(draw):
 
 
 def products(draw):
-    kind, h, w = draw.randrange(8), draw.randint(4, 9), draw.randint(3, 6)
+    kind, h, w = draw.randrange(10), draw.randint(4, 9), draw.randint(3, 6)
     shape, weight = (2, 3, h, w), torch.randn(w, 5)
-    return ((nn.Linear(w, 5), shape, [2]), (lambda x: x @ weight, shape, [2]),
+    return ((lambda x: torch.einsum("bchw,bcgw->bchg", x.exp(), x).softmax(3), shape, [2]),
+            (lambda x: torch.einsum("bchg,bcgw->bchw", (x @ x.transpose(2, 3)).softmax(3), x), shape, [2]),
+            (nn.Linear(w, 5), shape, [2]), (lambda x: x @ weight, shape, [2]),
             (lambda x: weight.t() @ x.transpose(2, 3), shape, [2]),
             (lambda x: torch.einsum("bchw,wk->bkhc", x, weight), shape, [2]),
             (lambda x: torch.bmm(x.permute(2, 0, 1, 3).flatten(1, 2), x.permute(2, 3, 0, 1).flatten(2)), shape, [2]),
@@ -212,8 +235,31 @@ def elementwise(draw):
             (lambda x: x.norm(dim=1) + x.logsumexp(1) + x.var(1), shape))[kind]
 
 
+POINTWISE = "logit erfc erfinv lgamma digamma i0 sinc asinh acosh atanh sgn signbit rad2deg deg2rad isposinf isneginf"
+PAIRWISE = "hypot logaddexp logaddexp2 fmax fmin heaviside copysign xlogy"
+
+
+def less_common(draw):
+    h, w = sizes(draw, 2)
+    shape, rows, bounds = (1, 4, h, w), torch.rand(h, 1) + 0.5, torch.linspace(-1, 1, 5)
+    single, pair = getattr(torch, draw.choice(POINTWISE.split())), getattr(torch, draw.choice(PAIRWISE.split()))
+    kind = draw.randrange(12)
+    return ((lambda x: torch.nan_to_num(single(x.sigmoid() * 0.9 + 0.05)), shape),
+            (lambda x: torch.nan_to_num(single(x.tanh().abs() + 1e-3)), shape),
+            (lambda x: pair(x.abs() + 0.1, x.sigmoid()), shape), (lambda x: pair(x.abs() + 0.1, rows), shape, [2]),
+            (lambda x: [*torch.var_mean(x, 1), *torch.std_mean(x, 1, keepdim=True), *torch.aminmax(x, dim=1)], shape),
+            (lambda x: [*torch.median(x, 1), *torch.kthvalue(x, 2, 1), torch.mode(x.round(), 1)[0]], shape),
+            (lambda x: [*torch.kthvalue(x, 2), torch.mode(x.round())[0], torch.count_nonzero(x > 0, 1)], shape, [2]),
+            (lambda x: [*torch.cummax(x, 1), *torch.cummin(x, 1), x.cumprod(1), x.logcumsumexp(1), x.nansum(1)], shape),
+            (lambda x: torch.cross(x[:, :3], x[:, 1:] * rows, 1), shape, [2]),
+            (lambda x: torch.bucketize(x, bounds) + torch.searchsorted(bounds, x, right=True), shape),
+            (lambda x: torch.diagonal(x.unsqueeze(1) * x.unsqueeze(2), 0, 1, 2).relu(), shape),
+            (lambda x: [x.diff(dim=2), x.diff(dim=1), x.diff(2, 2), x.diff().sigmoid()], shape, [2]))[kind]
+
+
 FAMILIES = (convolution, transposed_convolution, max_pooling, max_pooling_with_indices, average_pooling,
-            adaptive_pooling, interpolation, padding, shuffling, sampling, shapes, products, elementwise)
+            adaptive_pooling, interpolation, padding, shuffling, sampling, of_images, shapes, products, elementwise,
+            less_common)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
