@@ -219,6 +219,15 @@ class TestKapao(unittest.TestCase):
                     "device"):
             self.assertIn(key, values)
 
+    def test_h_top(self):
+        """The terminal view knows them all."""
+        shown = subprocess.run(["rosrun", "intra_dp_ros", "top", "--count", "3"], check=True, timeout=60,
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE).stdout.decode()
+        last = shown[shown.rindex("ROBOT"):]
+        self.assertRegex(last, r"(?m)^robot +SPLIT ")
+        self.assertRegex(last, r"(?m)^without +no model")
+        self.assertRegex(last, r"(?m)^server intra_dp_server on cpu: ")
+
 
 if __name__ == "__main__":
     rospy.init_node("harness")
