@@ -225,8 +225,8 @@ class InferenceNode:
         if silent > _NO_INPUT_S:
             topic, remap, publishers = self.application.waits_for()
             level = WARN
-            message = "no input for {:.0f} s on {} ({} publishers); remap it: {}".format(
-                silent, topic, publishers, remap)
+            message = "no input for {:.0f} s on {} ({} publishers{}); remap it: {}".format(
+                silent, topic, publishers, ", which send nothing" if publishers else "", remap)
             rospy.logwarn_throttle(10.0, message)
         problems = self.complaints.recent()
         if problems:
