@@ -139,8 +139,8 @@ class InferenceNode:
             except conversions.InputError as error:
                 self.complaints.say("input on {} cannot be used: {}".format(self.application.waits_for()[0], error))
             except Exception as error:  # the next frame may be better; the node lives on
-                self.complaints.say("a frame failed: {!r}".format(error))
-                logging.getLogger(__name__).debug("a frame failed", exc_info=True)
+                if self.complaints.say("a frame failed: {!r}".format(error)):
+                    logging.getLogger(__name__).exception("where it failed")
 
     def _answer(self, arrived: float, item: Any) -> None:
         job = self.application.prepare(item)
@@ -168,7 +168,8 @@ class InferenceNode:
             try:
                 self.application.paint(*found)
             except Exception as error:  # a picture must not end all pictures
-                self.complaints.say("a picture failed: {!r}".format(error))
+                if self.complaints.say("a picture failed: {!r}".format(error)):
+                    logging.getLogger(__name__).exception("where it failed")
 
     def _check(self, job: Job, inference: Inference) -> float:
         """The relative error against the unsplit model, on every `check_every`-th frame; -1 on the others."""
