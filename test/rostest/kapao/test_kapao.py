@@ -205,13 +205,14 @@ class TestKapao(unittest.TestCase):
         yaw = 2.0 * np.arctan2(goal.pose.orientation.z, goal.pose.orientation.w)
         np.testing.assert_allclose((np.cos(yaw), np.sin(yaw)), ahead / 2.0, atol=1e-3)
 
-    def test_g_without_a_checkout(self):
-        """The node without a model lives and says why, once a second."""
-        def said():
+    def test_g_without_a_model(self):
+        """Nodes without a checkout, and with another network's weights, live and say why, once a second."""
+        def said(node):
             return [s for array in list(self.got["diagnostics"]) for s in array.status
-                    if s.name.startswith("without/kapao_node") and s.level == 2]
-        self.harness.until(lambda: len(said()) >= 2, "diagnostics of the node without a model")
-        self.assertIn("needs a checkout of KAPAO", said()[0].message)
+                    if s.name.startswith(node + "/kapao_node") and s.level == 2]
+        for node, words in (("without", "needs a checkout of KAPAO"), ("misled", "does not fit the model")):
+            self.harness.until(lambda: len(said(node)) >= 2, "diagnostics of the node " + node)
+            self.assertIn(words, said(node)[0].message)
         values = {v.key: v.value for array in list(self.got["diagnostics"]) for s in array.status
                   if s.name.startswith("kapao_node") for v in s.values}
         for key in ("state", "rate [Hz]", "median latency [ms]", "predicted inference [ms]", "uplink [MB/s]",
