@@ -72,7 +72,7 @@ class InferenceNode:
             own JPEG travels and is decoded there.
         ~robot_slowdown (double, 1): emulates a processor this many times slower; 1: none.
         ~check_every (int, 0): every so many frames the result is compared with the unsplit model; 0: never.
-        ~always_on (bool, false): answer input although nobody listens.
+        ~always_on (bool, false): answer input although nobody listens to any result (stats is none).
         ~probe_rate (double, 1) [Hz]: of the node's own probes of an idle link that no bandwidth monitor measures.
         ~folder (string, ~/.cache/intra_dp_ros/robot): profiles and plans.
         dynamic_reconfigure changes strategy, objective, energy_weight, deadline, input_codec and probe_rate.
@@ -124,7 +124,7 @@ class InferenceNode:
     def accept(self, item: Any) -> None:
         """An input came; it is answered unless a newer one comes first."""
         self._last_input = time.monotonic()
-        if self.settings.always_on or self._stats.get_num_connections() or self.application.wanted():
+        if self.settings.always_on or self.application.wanted():
             self._frames.put((self._last_input, item))
         else:
             self._ignored += 1

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """The KAPAO node as its users see it: a replayed bag, bad input, and what a follower subscribes to."""
+import json
 import os
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from intra_dp_ros.bench.depth_scene import camera_for, depth_image
 from intra_dp_ros.msg import People
 from intra_dp_ros.ros import bag_writer, conversions
 from intra_dp_ros.runtime.machine import use_threads
+from intra_dp_ros.srv import GetStatus
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "robot"))
 from harness import Harness  # noqa: E402
@@ -191,6 +193,9 @@ class TestKapao(unittest.TestCase):
 
     def test_f_follower(self):
         """With ~publish_goal: at the set distance from the person, on the floor, in front of the robot."""
+        status = json.loads(rospy.ServiceProxy("/follower/kapao_node/get_status", GetStatus)().json)
+        self.assertEqual(status["answered"], 0, "nobody listened")
+        self.assertGreater(status["ignored"], COUNT)
         goals, points, people = [], [], []
         rospy.Subscriber("/follower/move_base_simple/goal", PoseStamped, goals.append, queue_size=10)
         rospy.Subscriber("/follower/person_point", PointStamped, points.append, queue_size=10)
