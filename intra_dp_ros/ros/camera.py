@@ -1,5 +1,5 @@
 """A colour camera: raw or compressed images of a topic, and the picture in them."""
-from typing import Any, Callable, Tuple
+from typing import Any, Callable, Dict, Tuple
 
 import numpy as np
 import rospy
@@ -7,6 +7,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from intra_dp_ros.ros import conversions
 
+_BACK_S = 0.5
 _BUFFER_BYTES = 2 ** 24  # rospy's default delivers old images (queue_size 1 or not)
 
 
@@ -19,7 +20,7 @@ class Camera:
 
     Args:
         topic: as the application names it; users remap it.
-        transport: one of TRANSPORTS; of two messages with one stamp the first is taken.
+        transport: one of TRANSPORTS; of two messages of one image the first is taken.
         deliver: called with every message, on rospy's threads.
     """
 
@@ -28,18 +29,19 @@ class Camera:
         self.topic = rospy.resolve_name(compressed if transport == "compressed" else topic)
         self._argument = topic
         self._deliver = deliver
-        self._newest: Any = None  # stamp
+        self._newest: Dict[str, float] = {}  # kind -> stamp of its newest message [s]
         self._subscribers = [
-            rospy.Subscriber(name, cls, self._receive, queue_size=1, buff_size=_BUFFER_BYTES, tcp_nodelay=True)
+            rospy.Subscriber(name, cls, self._receive, kind, queue_size=1, buff_size=_BUFFER_BYTES, tcp_nodelay=True)
             for kind, name, cls in (("raw", topic, Image), ("compressed", compressed, CompressedImage))
             if transport in ("both", kind)]
 
-    def _receive(self, msg: Any) -> None:
-        stamp = msg.header.stamp
-        if stamp == self._newest and not stamp.is_zero():
-            return
-        self._newest = stamp
-        self._deliver(msg)
+    def _receive(self, msg: Any, kind: str) -> None:
+        stamp = msg.header.stamp.to_sec()
+        others = [newest for other, newest in self._newest.items() if other != kind]
+        self._newest[kind] = stamp
+        # Older than what came the other way is the same again; much older, a bag that began again.
+        if not any(0.0 < stamp <= newest < stamp + _BACK_S for newest in others):
+            self._deliver(msg)
 
     def waits_for(self) -> Tuple[str, str, int]:
         """See `Application.waits_for`."""

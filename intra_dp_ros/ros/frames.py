@@ -37,6 +37,7 @@ class Frames:
     def __init__(self) -> None:
         self._buffer = tf2_ros.Buffer(debug=False)
         self._listener = tf2_ros.TransformListener(self._buffer)
+        self._is_patient = True  # what was missing once is not waited for again
 
     def find(self, target: str, source: str, stamp: rospy.Time) -> Transform:
         """The transform of points in `source` to `target`.
@@ -46,16 +47,19 @@ class Frames:
         Raises:
             TransformError: there is none.
         """
-        end = time.monotonic() + _WAIT_S
+        end = time.monotonic() + (_WAIT_S if self._is_patient else 0.0)
         while True:
             try:
-                return _transform(self._buffer.lookup_transform_core(target, source, stamp))
+                found = self._buffer.lookup_transform_core(target, source, stamp)
+                self._is_patient = True
+                return _transform(found)
             except tf2_ros.ExtrapolationException:
                 if time.monotonic() > end:
                     break
                 time.sleep(_POLL_S)
             except tf2_ros.TransformException as error:
                 if time.monotonic() > end:
+                    self._is_patient = False
                     raise TransformError("no transform from {!r} to {!r}: {}".format(
                         source, target, str(error).strip())) from None
                 time.sleep(_POLL_S)

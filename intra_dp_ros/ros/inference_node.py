@@ -72,7 +72,7 @@ class InferenceNode:
             own JPEG travels and is decoded there.
         ~robot_slowdown (double, 1): emulates a processor this many times slower; 1: none.
         ~check_every (int, 0): every so many frames the result is compared with the unsplit model; 0: never.
-        ~always_on (bool, false): answer input although nobody listens.
+        ~always_on (bool, false): answer input although nobody listens to any result (stats is none).
         ~probe_rate (double, 1) [Hz]: of the node's own probes of an idle link that no bandwidth monitor measures.
         ~folder (string, ~/.cache/intra_dp_ros/robot): profiles and plans.
         dynamic_reconfigure changes strategy, objective, energy_weight, deadline, input_codec and probe_rate.
@@ -124,7 +124,7 @@ class InferenceNode:
     def accept(self, item: Any) -> None:
         """An input came; it is answered unless a newer one comes first."""
         self._last_input = time.monotonic()
-        if self.settings.always_on or self._stats.get_num_connections() or self.application.wanted():
+        if self.settings.always_on or self.application.wanted():
             self._frames.put((self._last_input, item))
         else:
             self._ignored += 1
@@ -139,8 +139,8 @@ class InferenceNode:
             except conversions.InputError as error:
                 self.complaints.say("input on {} cannot be used: {}".format(self.application.waits_for()[0], error))
             except Exception as error:  # the next frame may be better; the node lives on
-                self.complaints.say("a frame failed: {!r}".format(error))
-                logging.getLogger(__name__).debug("a frame failed", exc_info=True)
+                if self.complaints.say("a frame failed: {!r}".format(error)):
+                    logging.getLogger(__name__).exception("where it failed")
 
     def _answer(self, arrived: float, item: Any) -> None:
         job = self.application.prepare(item)
@@ -168,7 +168,8 @@ class InferenceNode:
             try:
                 self.application.paint(*found)
             except Exception as error:  # a picture must not end all pictures
-                self.complaints.say("a picture failed: {!r}".format(error))
+                if self.complaints.say("a picture failed: {!r}".format(error)):
+                    logging.getLogger(__name__).exception("where it failed")
 
     def _check(self, job: Job, inference: Inference) -> float:
         """The relative error against the unsplit model, on every `check_every`-th frame; -1 on the others."""
@@ -225,8 +226,8 @@ class InferenceNode:
         if silent > _NO_INPUT_S:
             topic, remap, publishers = self.application.waits_for()
             level = WARN
-            message = "no input for {:.0f} s on {} ({} publishers); remap it: {}".format(
-                silent, topic, publishers, remap)
+            message = "no input for {:.0f} s on {} ({} publishers{}); remap it: {}".format(
+                silent, topic, publishers, ", which send nothing" if publishers else "", remap)
             rospy.logwarn_throttle(10.0, message)
         problems = self.complaints.recent()
         if problems:

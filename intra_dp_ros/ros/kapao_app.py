@@ -80,7 +80,7 @@ class KapaoApp(PeopleApp):
         self._lock = threading.Lock()  # covers the four below: colour and depth come on two threads
         self._last_pair = 0.0  # monotonic [s]; 0: none yet
         self._first_image = 0.0
-        self._alone: Optional[rospy.Time] = None  # stamp of the newest image that went on without depth
+        self._alone: Optional[rospy.Time] = None  # stamp of the newest image that went on without depth, see _on_depth
         self._first_depth = 0.0
         self._camera_info: Optional[CameraInfo] = None
         self._target = Target(settings.patience_s)
@@ -118,6 +118,8 @@ class KapaoApp(PeopleApp):
         pair = self._pairing.add(0, msg.header.stamp.to_sec(), msg)
         with self._lock:
             self._first_image = self._first_image or now
+            if self._alone is not None and msg.header.stamp < self._alone:
+                self._alone = None  # the stamps began again
             if pair is not None:
                 self._last_pair = now
             elif now - max(self._first_image, self._last_pair) > _NO_DEPTH_S or not self._depth.get_num_connections():
@@ -135,7 +137,8 @@ class KapaoApp(PeopleApp):
             if pair is None:
                 return
             self._last_pair = time.monotonic()
-            done = self._alone == pair[0].header.stamp
+            # Depth that comes late, for the first time: the image it belongs to did not wait.
+            done = self._alone is not None and pair[0].header.stamp <= self._alone
         if not done:
             self._accept(pair)
 

@@ -20,7 +20,7 @@ from intra_dp_ros.runtime.robot import RobotConfig
 from intra_dp_ros.wire.codec import available
 from intra_dp_ros.wire.session import check_robot_id
 
-_RETRY_S = 5.0  # between looks whether a model can be loaded now
+_RETRY_S, _LONGEST_RETRY_S = 5.0, 60.0  # between looks whether a model can be loaded now: each pause twice the last
 
 
 def read_settings() -> NodeParams:
@@ -84,7 +84,7 @@ def run(name: str, make: Callable[[], Application], waits: bool = False) -> None
 
 def _patiently(make: Callable[[], Application], robot_id: str) -> Optional[Application]:
     """The application as soon as its model can be loaded; None when the node was shut down before."""
-    problem, waiting = "", None
+    problem, waiting, pause = "", None, _RETRY_S
     done = threading.Event()
     rospy.on_shutdown(done.set)
     while not done.is_set():
@@ -93,10 +93,11 @@ def _patiently(make: Callable[[], Application], robot_id: str) -> Optional[Appli
         except ModelError as error:
             if str(error) != problem:
                 problem = str(error)
-                rospy.logerr("no model yet, looking again every %.0f s: %s", _RETRY_S, problem)
+                rospy.logerr("no model yet, it will be looked for again: %s", problem)
             if waiting is None:
                 waiting = Diagnostics("intra_dp robot", robot_id, lambda: (ERROR, problem, {}))
-            done.wait(_RETRY_S)
+            done.wait(pause)
+            pause = min(2.0 * pause, _LONGEST_RETRY_S)
             continue
         if waiting is not None:
             waiting.close()

@@ -158,7 +158,7 @@ class TestLink(unittest.TestCase):
     def test_i_diagnostics(self):
         self.until(lambda: self.diagnostics, "diagnostics")
         status = self.diagnostics[-1].status[0]
-        self.assertEqual((status.name, status.hardware_id), ("intra_dp bandwidth monitor", "robot"))
+        self.assertEqual((status.name, status.hardware_id), ("bandwidth_monitor: intra_dp bandwidth monitor", "robot"))
 
     def test_j_a_closed_link_is_quiet(self):
         self.robot.close()

@@ -81,12 +81,15 @@ def test_frame_window(monkeypatch):
 def test_an_image_that_comes_twice_is_delivered_once(monkeypatch):
     made, delivered = [], []
     monkeypatch.setattr(rospy, "resolve_name", lambda name: "/" + name)
-    monkeypatch.setattr(rospy, "Subscriber", lambda name, cls, callback, **_: made.append((name, cls, callback)))
+    monkeypatch.setattr(rospy, "Subscriber", lambda name, cls, callback, kind, **_: made.append((
+        name, cls, lambda stamp: callback(cls(header=Header(stamp=rospy.Time.from_sec(stamp))), kind))))
     camera.Camera("image", "both", delivered.append)
     assert [(name, cls) for name, cls, _ in made] == [("image", Image), ("image/compressed", CompressedImage)]
-    for second in (1, 1, 2, 2, 0, 0):
-        made[0][2](Image(header=Header(stamp=rospy.Time(second))))
-    assert [m.header.stamp.secs for m in delivered] == [1, 2, 0, 0], "without a stamp nothing can be said"
+    raw, jpeg = made[0][2], made[1][2]
+    for receive, stamp in ((raw, 9.0), (raw, 9.25), (jpeg, 9.0), (jpeg, 9.25), (jpeg, 9.5), (raw, 9.5), (raw, 1.0),
+                           (raw, 1.0), (jpeg, 1.0), (raw, 0.0), (jpeg, 0.0)):
+        receive(stamp)
+    assert [m.header.stamp.to_sec() for m in delivered] == [9.0, 9.25, 9.5, 1.0, 1.0, 0.0, 0.0]
     del made[:]
     assert camera.Camera("image", "compressed", delivered.append).topic == "/image/compressed" and len(made) == 1
 
