@@ -301,7 +301,7 @@ class Robot:
         if isinstance(message, Heartbeat):
             trip = connection.on_heartbeat(message)
             if trip is not None:
-                self.bandwidth.on_rtt(trip)
+                self.bandwidth.on_rtt(trip, message.sent - (received - trip / 2))
             if connection.server_profile is not None:
                 self._planner.server_is(connection.server_profile)
             return
