@@ -24,7 +24,7 @@ from std_srvs.srv import Trigger
 from intra_dp_ros.bench import frames
 from intra_dp_ros.bench.record import FrameSample
 from intra_dp_ros.msg import BandwidthEstimate, InferenceStats, TensorTile, TileAck
-from intra_dp_ros.ros.bench_messages import frame_to_msg, output_from_msg
+from intra_dp_ros.ros.bench_messages import CHECK, frame_to_msg, output_from_msg
 from intra_dp_ros.ros.conversions import ack_from_msg
 from intra_dp_ros.ros.demo_listener import sample_from_msg
 from intra_dp_ros.ros.topics import BANDWIDTH, robot_topic
@@ -127,7 +127,9 @@ class Driver:
         while time.monotonic() - began < seconds:
             self._sent += 1
             number, index = self._sent, self._sent % len(self._inputs)
-            msg = frame_to_msg(self._inputs[index], Header(stamp=genpy.Time(number, 0), frame_id="bench"))
+            checked = check and index < _CHECKED
+            msg = frame_to_msg(self._inputs[index], Header(
+                stamp=genpy.Time(number, 0), frame_id=CHECK if checked else "bench"))
             sent = time.monotonic()
             self._frames.publish(msg)
             sample = self._wait(number, sent + within_s, strategy, sent - began)
@@ -136,7 +138,7 @@ class Driver:
                 continue
             entry = dict(asdict(sample), sent=sent, input=index)
             done.append(entry)
-            if check and index < _CHECKED:
+            if checked:
                 kept.append((number, index, entry))
             else:
                 self._results.pop(number, None)

@@ -28,6 +28,7 @@ from intra_dp_ros.runtime import stats
 from intra_dp_ros.runtime.bandwidth import BandwidthEstimator
 from intra_dp_ros.runtime.codec_costs import codec_costs
 from intra_dp_ros.runtime.connection import LOCAL, Connection
+from intra_dp_ros.runtime.emulation import Emulate
 from intra_dp_ros.runtime.engine import Engine, Progress, no_progress
 from intra_dp_ros.runtime.pace import Pace
 from intra_dp_ros.runtime.part import Part
@@ -73,6 +74,7 @@ class Robot:
         folder: cache of profiles and plans on disk.
         config: see there.
         progress: called with (what, done, of) by whatever takes long.
+        emulate: computing is replaced by waits of these times, for benches.
 
     Raises:
         GraphError: the graph cannot be run on this device.
@@ -80,12 +82,12 @@ class Robot:
     """
 
     def __init__(self, recording: Recording, folder: str, config: RobotConfig = RobotConfig(),
-                 progress: Progress = no_progress) -> None:
+                 progress: Progress = no_progress, emulate: Optional[Emulate] = None) -> None:
         folder = os.path.expanduser(folder)
         self.config = config
         self._codecs = codec_costs(config.input_codec)
         recording = prepare(recording)
-        self.engine = Engine(recording.graph, recording.weights, config.device)
+        self.engine = Engine(recording.graph, recording.weights, config.device, emulate=emulate)
         _LOG.info("%s", self.engine.tiling.uncut_in_words())
         self.engine.measure(os.path.join(folder, "profiles"), progress)
         self.bandwidth = BandwidthEstimator(config.robot_id)
@@ -193,6 +195,14 @@ class Robot:
     def on_bandwidth(self, sample: BandwidthSample) -> None:
         """What a bandwidth monitor says."""
         self._monitored = (time.monotonic(), sample)
+
+    def plan(self, epoch: int) -> Plan:
+        """The plan of an answered frame.
+
+        Raises:
+            KeyError: it is not among the present plans any more.
+        """
+        return self._parts[epoch].plan if epoch else self._local.plan
 
     def has_plans(self, strategy: str) -> bool:
         """Whether frames can run under a strategy: its plans are made and the server holds them."""
