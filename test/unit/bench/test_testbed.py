@@ -121,8 +121,8 @@ def test_options_are_checked(monkeypatch, capsys):
 
 def _frame(strategy, latency, **other):
     return dict(dict(strategy=strategy, segment=0, robot=0, latency_ms=latency, inference_ms=latency,
-                     predicted_ms=100.0, outcome="split", reason="", energy_j=1.0, bytes_up=10 ** 6, bytes_down=10 ** 3, rel_error=-1.0,
-                     trace_s=0.0, parts={"robot_compute": 5.0}), **other)
+                     predicted_ms=100.0, outcome="split", reason="", energy_j=1.0, bytes_up=10 ** 6,
+                     bytes_down=10 ** 3, rel_error=-1.0, trace_s=0.0, parts={"robot_compute": 5.0}), **other)
 
 
 def test_figures_of_a_cell_and_its_report(tmp_path):
