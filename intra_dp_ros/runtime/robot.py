@@ -133,6 +133,7 @@ class Robot:
             self._planner.want(_searched(name))
         if self.connection is not None:
             (self.connection.wanted.clear if name == "local" else self.connection.wanted.set)()
+        self._offer()
 
     def infer(self, inputs: Sequence[torch.Tensor], stamp: Tuple[int, int] = (0, 0), frame_id: str = "") -> Inference:
         """The model's flat outputs for one frame.
@@ -343,8 +344,13 @@ class Robot:
     def _on_plans(self, plans: List[Plan]) -> None:
         self._parts = {p.epoch: self._parts.get(p.epoch) or Part.of_robot(self.engine.kernels, p) for p in plans}
         self._words = {0: "local", **{p.epoch: p.in_words(self.engine.tiling) for p in plans}}
-        if self.connection is not None:
-            self.connection.offer(plans)
+        self._offer()
+
+    def _offer(self) -> None:
+        """The server is to hold the plans of the present strategy: it keeps a limited number."""
+        table = self._planner.table(_searched(self.strategy))
+        if self.connection is not None and table is not None:
+            self.connection.offer([p for p in table.plans if not p.is_local])
 
     def _link_model(self, bandwidth: float = 1e6) -> LinkModel:
         return LinkModel(bandwidth, bandwidth, self.config.rtt_s, self.config.duplex, _MESSAGE_S, self._codecs)
