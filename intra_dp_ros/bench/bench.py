@@ -166,9 +166,9 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument("--robot-speed", type=float, default=0.25, help="of this machine's (%(default)s)")
     parser.add_argument("--slowed-by", choices=(PACE, QUOTA), default=PACE, help="sleeping after operators, or the "
                         "kernel's quota for the whole node (%(default)s)")
-    parser.add_argument("--emulate", default="", metavar="CSV|ROBOT,SERVER", help="replace computing by "
-                        "waits: operator times from a file, or this machine's times these factors; results are "
-                        "computed afterwards")
+    parser.add_argument("--emulate", default="", metavar="published|CSV|ROBOT,SERVER", help="replace computing by waits: "
+                        "published operator times, those of a file, or this machine's times these factors; results "
+                        "are computed afterwards")
     parser.add_argument("--server-MBps", type=float, default=125.0, help="of the server's own link, which several "
                         "robots share (%(default)s)")
     parser.add_argument("--time-scale", default="1", metavar="N", help="the trace is played so many times slower, and "
@@ -180,6 +180,7 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument("--no-bound", action="store_true", help="leave the lower bound out")
     parser.add_argument("--relay", action="store_true", help="shape the link in user space, even as root")
     parser.add_argument("--json", default="", metavar="FILE", help="write the figures: an object, a list of several")
+    parser.add_argument("--report", default="", metavar="FILE", help="Markdown file to write (measured.md in --out)")
     parser.add_argument("--out", default="bench_out", help="folder of logs, raw data, report, pictures (%(default)s)")
     options = parser.parse_args(arguments)
     if options.quick or options.estimator:  # what is given besides holds
@@ -240,7 +241,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
             with open(options.json, "w", encoding="utf-8") as file:
                 json.dump(cells[0] if len(cells) == 1 else cells, file, indent=1)
         if not options.quick:
-            print("report: {}".format(write_report(cells, options.out, sys.argv[1:])))
+            print("report: {}".format(write_report(
+                cells, options.report or os.path.join(options.out, "measured.md"), sys.argv[1:])))
     except (TestbedError, ModelError, RecordingError, ValueError, OSError) as error:
         broken.append(str(error))
     except KeyboardInterrupt:

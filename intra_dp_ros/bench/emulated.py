@@ -13,6 +13,11 @@ from intra_dp_ros.lop.tiling import Tiling
 from intra_dp_ros.runtime.emulation import Emulate
 from intra_dp_ros.runtime.measure import measure
 
+PUBLISHED = "published"
+#: Model -> file of the published robot's and server's times, beside the checkout.
+_PUBLISHED = {"kapao-style": "kapao", "sconet-style": "agrnav", "vgg19_bn": "VGG19_BN",
+              "convnext_large": "ConvNeXt_Large"}
+_FOLDER = os.path.join("..", "shared", "data", "device_profiles")
 _DEVICE = "emulated"
 
 
@@ -21,7 +26,8 @@ def make_profiles(what: str, model_text: str, seed: int, robot_folder: str, serv
     """Write the profiles of the emulated robot and server.
 
     Args:
-        what: a CSV file with published times, or `ROBOT,SERVER`: factors on what this machine takes for an operator.
+        what: `published`, a CSV file with times of both, or `ROBOT,SERVER`: factors on what this machine takes for an
+            operator.
 
     Returns:
         The robot's file, the server's file, and what they are, in words.
@@ -33,6 +39,8 @@ def make_profiles(what: str, model_text: str, seed: int, robot_folder: str, serv
     model = frames.load(model_text, seed)
     recording = prepare(frames.record_whole(model))
     tiling = Tiling(recording.graph)
+    if what == PUBLISHED:
+        what = _published(model_text)
     if os.path.exists(what) or what.endswith(".csv"):
         mapped = device_csv.map_rows(tiling, device_csv.read(what), scale=PUBLISHED_SCALE)
         robot, server = mapped.robot, mapped.server
@@ -52,6 +60,17 @@ def make_profiles(what: str, model_text: str, seed: int, robot_folder: str, serv
     files = [save(folder, Profile(tiling.graph.hash, _DEVICE, p.a_ms, p.b_ms))
              for folder, p in ((robot_folder, robot), (server_folder, server))]
     return files[0], files[1], words
+
+
+def _published(model: str) -> str:
+    """Raises ValueError: there are no published times of the model here."""
+    name = model.partition("@")[0].rpartition(":")[2]
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    path = os.path.join(root, _FOLDER, _PUBLISHED.get(name, name) + ".csv")
+    if name not in _PUBLISHED or not os.path.isfile(path):
+        raise ValueError("no published operator times of {!r} here ({}): give --emulate a CSV file or two factors"
+                         .format(model, ", ".join(_PUBLISHED)))
+    return path
 
 
 def from_file(path: str) -> Emulate:
