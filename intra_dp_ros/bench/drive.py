@@ -1,4 +1,4 @@
-"""One strategy driven over a recorded bandwidth: frame after frame, each planned with what the traffic so far has shown.
+"""One strategy driven over a recorded bandwidth: each frame is planned with what the traffic so far has shown.
 
 What the robot does is done here: the bandwidth is estimated from the arrival of tiles, the plan is looked up with
 hysteresis, an idle link is probed, and a frame that the link lets down is taken over.  Only the clock is simulated.
@@ -14,9 +14,10 @@ from intra_dp_ros.loss.table import PlanTable
 from intra_dp_ros.loss.timeline import Crossing, Timeline
 from intra_dp_ros.lop.plan import UP, Plan
 from intra_dp_ros.runtime.bandwidth import BandwidthEstimator
-from intra_dp_ros.runtime.robot import DEADLINE_LOCALS, STALE_S
+from intra_dp_ros.runtime.robot import DEADLINE_LOCALS
 from intra_dp_ros.runtime.sender import TILE_BYTES
 from intra_dp_ros.runtime.split import TOO_SLOW
+from intra_dp_ros.runtime.uplink import STALE_S
 from intra_dp_ros.wire.messages import Ack
 from intra_dp_ros.wire.shaper import Trace
 
@@ -132,7 +133,8 @@ class Drive:
                 if stop - began > deadline:
                     return deadline
                 left, self._now = left - nbytes, stop
-                self._estimator.on_ack(UP, Ack("simulated", 1, number, 0, int(nbytes) + _OVERHEAD_BYTES, stop))
+                self._estimator.on_ack(UP, Ack("simulated", 1, number, 0, int(nbytes) + _OVERHEAD_BYTES, stop,
+                                               sent=began + c.start_s))
                 rate = self._estimator.sample().up
                 if rate > 0.0 and left / rate > TOO_SLOW * patience:
                     return stop - began

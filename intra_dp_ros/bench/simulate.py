@@ -3,6 +3,7 @@ import argparse
 import json
 import os
 import sys
+from dataclasses import replace
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -14,7 +15,8 @@ from intra_dp_ros.bench.options import add_model_options, model_of, random_input
 from intra_dp_ros.bench.simulate_plots import draw
 from intra_dp_ros.graph.record import RecordingError, record
 from intra_dp_ros.loss import device_csv, table
-from intra_dp_ros.loss.bound import lower_bound
+from intra_dp_ros.loss.baselines.published import HaloFreeTiling
+from intra_dp_ros.loss.bound import Bound
 from intra_dp_ros.loss.link_model import FULL, HALF, LinkModel
 from intra_dp_ros.loss.objective import KINDS, Objective
 from intra_dp_ros.loss.profile import Profile
@@ -27,6 +29,9 @@ from intra_dp_ros.lop.tiling import Tiling
 from intra_dp_ros.runtime.measure import measure
 from intra_dp_ros.wire.shaper import Trace
 
+#: Intra-DP with tiles without halos: inexact, so it is here only.
+PUBLISHED = "intra_dp_published"
+NAMES = (*STRATEGIES, PUBLISHED)
 CODECS = {"none": "raw", "lossless": LOSSLESS}
 _BOUNDED = 400  # frames of a drive for which the bound is found
 _HEADER = "{:<20}{:>9}{:>9}{:>9}{:>10}{:>9}{:>9}   {:>5} {:>5} {:>7}".format(
@@ -46,16 +51,19 @@ class Simulation:
 
     def __init__(self, tiling: Tiling, robot: Profile, server: Profile, link: LinkModel, codec: str,
                  objective: Objective = Objective()) -> None:
-        self.tiling, self.timeline = tiling, Timeline(tiling, robot, server)
+        self.timeline = Timeline(tiling, robot, server)
+        self._halo_free = Timeline(HaloFreeTiling(tiling), robot, server)
         self._link, self._codec, self._objective = link, codec, objective
         self._tables: Dict[str, table.PlanTable] = {}
 
     def drive(self, strategy: str, trace: Trace, seconds: float, oracle: bool = False) -> List[DrivenFrame]:
         """The strategy's frames until the trace is at `seconds`."""
+        timeline = self._halo_free if strategy == PUBLISHED else self.timeline
         if strategy not in self._tables:
-            self._tables[strategy] = table.build(self.tiling, self.timeline, self._link, strategy, self._codec,
-                                                 self._objective)
-        return Drive(self.timeline, self._tables[strategy], self._link, trace, oracle=oracle).run(seconds)
+            self._tables[strategy] = table.build(
+                timeline.tiling, timeline, self._link, "intra_dp" if strategy == PUBLISHED else strategy, self._codec,
+                self._objective, streamed=strategy != PUBLISHED)
+        return Drive(timeline, self._tables[strategy], self._link, trace, oracle=oracle).run(seconds)
 
     def bounds(self, frames: Sequence[DrivenFrame], trace: Trace) -> np.ndarray:
         """For some of the frames, evenly chosen: what no schedule can beat [s], knowing the bandwidth beforehand.
@@ -64,10 +72,9 @@ class Simulation:
         it is the first moment T at which the mean bandwidth so far allows T.
         """
         rates = np.geomspace(0.1e6, 40e6, 48)
-        at_rate = np.array([lower_bound(self.timeline, LinkModel(
-            b, b, self._link.rtt_s, self._link.duplex, self._link.per_message_s, self._link.codecs), self._codec)
-            for b in rates])
-        alone = self.timeline.robot.frame_ms([r.rows for r in self.tiling.rules]) / 1e3
+        bounds = Bound(self.timeline, replace(self._link, up=trace.mean, down=trace.mean), self._codec)
+        at_rate = np.array([bounds.at(b, b) for b in rates])
+        alone = self.timeline.robot.frame_ms([r.rows for r in self.timeline.tiling.rules]) / 1e3
 
         def bound(rate: float) -> float:  # of the next higher rate: never more than at this one
             k = int(np.searchsorted(rates, rate))
@@ -130,7 +137,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--trace", required=True, metavar="CSV", help="bandwidth over time: columns t_s, MBps")
     parser.add_argument("--seconds", type=float, default=0.0, help="of the trace (default: all of it)")
     parser.add_argument("--strategies", default="all", help="comma-separated, or all: {}".format(
-        ", ".join(STRATEGIES)))
+        ", ".join(NAMES)))
     parser.add_argument("--codec", choices=sorted(CODECS), default="none", help="of what travels (default: none)")
     parser.add_argument("--duplex", choices=(HALF, FULL), default=FULL, help="of the link (default: full)")
     parser.add_argument("--rtt-ms", type=float, default=2.0, help="round-trip time (default: 2)")
@@ -151,9 +158,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         recording = prepare(record(model.module, inputs))
         tiling = Tiling(recording.graph)
         robot, server = profiles_of(options, tiling, recording.weights, inputs)
-        measured = hardware.measured_codecs(_root()) if CODECS[options.codec] == LOSSLESS else {}
         link = hardware.link_of(tiling, CODECS[options.codec], hardware.MESSAGE_COSTS[options.message_costs],
-                                options.duplex, options.rtt_ms / 1e3, measured, options.codec_slowdown)
+                                options.duplex, options.rtt_ms / 1e3, options.codec_slowdown)
     except (ModelError, RecordingError, ValueError, OSError) as error:
         print("error: {}".format(error), file=sys.stderr)
         return 1
@@ -169,7 +175,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         frames[name] = simulation.drive(name, trace, seconds, options.oracle)
         found[name] = summary(frames[name])
         print(row(name, found[name]), flush=True)
-    bounds = simulation.bounds(frames[names[-1]], trace)
+    exact = [name for name in names if name != PUBLISHED]
+    bounds = simulation.bounds(frames[(exact or names)[-1]], trace)
     print("{:<20}{:>9.1f}   no schedule can be faster, knowing the bandwidth beforehand".format(
         "lower bound", bounds.mean() * 1e3))
     result = {"model": model.name, "weights": model.weights, "trace": os.path.basename(options.trace),
@@ -185,12 +192,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def _strategies(text: str) -> List[str]:
-    names = list(STRATEGIES) if text == "all" else [name.strip() for name in text.split(",")]
-    unknown = [name for name in names if name not in STRATEGIES]
+    names = list(NAMES) if text == "all" else [name.strip() for name in text.split(",")]
+    unknown = [name for name in names if name not in NAMES]
     if unknown:
-        raise ValueError("no strategy {!r}; there are: all, {}".format(unknown[0], ", ".join(STRATEGIES)))
+        raise ValueError("no strategy {!r}; there are: all, {}".format(unknown[0], ", ".join(NAMES)))
     return names
-
-
-def _root() -> str:
-    return os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))

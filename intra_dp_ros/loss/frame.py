@@ -48,11 +48,13 @@ class Frames:
         self._timeline, self._plan, self._link, self._power = timeline, plan, link, power
         codecs = {(t.tensor, t.direction): t.codec for t in plan.transfers}
         up_chunks = max([t.chunks for t in plan.transfers if t.direction == UP], default=1)
-        people = Population(timeline, lambda tensor, direction: codecs.get((tensor, direction), "raw"))
-        work, outside = people.work(*(np.array([x]) for x in (plan.server_stop, plan.robot_start)),
-                                    *(np.array([n]) for n in (up_chunks, plan.robot_chunks, plan.grain)))
-        same = complete(timeline.tiling, plan.strategy, plan.server_stop, plan.robot_start,
-                        lambda tensor, direction: codecs.get((tensor, direction), "raw"), up_chunks)
+
+        def codec(tensor: int, direction: str) -> str:
+            return codecs.get((tensor, direction), "raw")
+        work, outside = Population(timeline).work(
+            *(np.array([x]) for x in (plan.server_stop, plan.robot_start)),
+            *(np.array([n]) for n in (up_chunks, plan.robot_chunks, plan.grain)), codec)
+        same = complete(timeline.tiling, plan.strategy, plan.server_stop, plan.robot_start, codec, up_chunks)
         self._is_outside = bool(outside[0]) or set(same.transfers) != set(plan.transfers)
         self._band_s = float(work.band_s[0])
         self._ups = self._pieces(work.up, work.up_codecs, work.up_ready_s[0], work.server_s[0])
@@ -92,8 +94,8 @@ class Frames:
                 busy += piece.work_s
                 j += 1
         latency = free[DOWN]
-        return Played(latency, float(self._power.energy(busy, min(radio, max(0.0, latency - busy)), latency)), busy,
-                      tuple(crossings))
+        energy = float(self._power.energy(busy, min(radio, max(0.0, latency - busy)), latency))
+        return Played(latency, energy, busy, tuple(crossings))
 
     def _pieces(self, pieces: Pieces, codecs: List[Tuple[str, int]], ready: np.ndarray, work: np.ndarray
                 ) -> List[_Piece]:
@@ -101,6 +103,6 @@ class Frames:
         for k in range(int(pieces.count[0])):
             ratio, encode, decode = self._link.costs(*codecs[pieces.run[0, k]])
             size = float(pieces.size[0, k])
-            found.append(_Piece(ratio * size, size, encode * size, decode * size, float(work[k]), int(pieces.event[0, k]),
-                                float(ready[k])))
+            found.append(_Piece(ratio * size, size, encode * size, decode * size, float(work[k]),
+                                int(pieces.event[0, k]), float(ready[k])))
         return found

@@ -1,6 +1,6 @@
 """The candidates that a search has tried so far, each on every bandwidth at once."""
 from dataclasses import replace
-from typing import Dict, List, Sequence
+from typing import Callable, Dict, List, Sequence, Tuple
 
 import numpy as np
 
@@ -11,7 +11,8 @@ from intra_dp_ros.loss.population import Population
 from intra_dp_ros.loss.queues import outcomes
 from intra_dp_ros.loss.staircase import GRAINS, RAW_CHUNKS, ROBOT_CHUNKS, Genome, Staircase
 from intra_dp_ros.loss.timeline import Timeline
-from intra_dp_ros.lop.plan import codec_of
+from intra_dp_ros.lop.plan import DOWN, UP, Plan, codec_of
+from intra_dp_ros.lop.tiling import Tiling
 
 GENES = 9
 SHARES = 32  # row shares are multiples of 1/SHARES: finer ones differ by less than the profiles' noise
@@ -26,23 +27,29 @@ class Pool:
         timeline: of the graph and its two devices.
         links: alike but for their bandwidths, all of which carry something.
         codec: of the graph's inputs.
+        streamed: whether rows travel and are computed in pieces; if not, in two tiles.
 
     Attributes:
         genomes: in the order in which they were tried.
-        costs: (genomes, links).
+        costs: (genomes, links), each with the codecs that suit it best.
     """
 
     def __init__(self, timeline: Timeline, links: Sequence[LinkModel], codec: str, objective: Objective,
-                 power: PowerModel) -> None:
-        self.staircase = Staircase(timeline.tiling, codec)
+                 power: PowerModel, streamed: bool = True) -> None:
+        self.staircase = Staircase(timeline.tiling)
         self.genomes: List[Genome] = []
         self.costs = np.zeros((0, len(links)))
-        self._people = Population(timeline, codec_of(timeline.tiling, codec))
+        self._people = Population(timeline)
+        self._choices = codec_choices(timeline.tiling, codec)
+        self._chosen = np.zeros((0, len(links)), np.int64)  # index into the choices
         self._links, self._objective, self._power = list(links), objective, power
+        self._streamed = streamed
         self._index: Dict[Genome, int] = {}
 
     def try_all(self, genomes: Sequence[Genome]) -> None:
         """Find the costs of those that were not tried before."""
+        if not self._streamed:
+            genomes = [replace(g, raw_chunks=0, robot_chunks=0, grain=0) for g in genomes]
         new = [g for g in dict.fromkeys(genomes) if g not in self._index]
         new.sort(key=lambda g: (RAW_CHUNKS[g.raw_chunks], ROBOT_CHUNKS[g.robot_chunks]))  # alike ones waste no columns
         for begin in range(0, len(new), _BATCH):
@@ -51,15 +58,23 @@ class Pool:
             work, is_outside = self._people.work(
                 stop, start, np.array([RAW_CHUNKS[g.raw_chunks] for g in batch]),
                 np.array([ROBOT_CHUNKS[g.robot_chunks] for g in batch]), np.array([GRAINS[g.grain] for g in batch]))
-            found = outcomes(work, self._links, self._power)
-            costs = np.array(self._objective.cost(found.latency_s, found.energy_j))
+            found = [outcomes(work.encoded(codecs), self._links, self._power) for codecs in self._choices]
+            each = np.array([self._objective.cost(o.latency_s, o.energy_j) for o in found])
+            costs = each.min(axis=0)
             costs[is_outside] = np.inf  # rare, and none of them is worth a simulation of its own
+            self._chosen = np.concatenate([self._chosen, each.argmin(axis=0)])
             self._index.update((g, len(self.genomes) + i) for i, g in enumerate(batch))
             self.genomes += batch
             self.costs = np.concatenate([self.costs, costs])
 
-    def best(self, link: int, count: int) -> List[int]:
-        """Indices of the best for a link, without those that have a better one's cuts or its cost."""
+    def plan(self, index: int, link: int) -> Plan:
+        """The plan of a genome with the codecs that suit a link best."""
+        return self.staircase.plan(self.genomes[index], self._choices[self._chosen[index, link]])
+
+    def best(self, link: int, count: int, distinct: bool = True) -> List[int]:
+        """Indices of the best for a link; distinct: without those that have a better one's cuts or its cost."""
+        if not distinct:
+            return np.argsort(self.costs[:, link], kind="mergesort")[:count].tolist()
         seen, found = set(), []
         for k in np.argsort(self.costs[:, link], kind="mergesort")[:50 * count].tolist():
             g = self.genomes[k]
@@ -98,10 +113,11 @@ class Pool:
         changes += [{"upper_rows": g.upper_rows + step / SHARES, "lower_rows": g.lower_rows + step / SHARES}
                     for step in (-4, -1, 1, 4)]
         changes += [{"upper_cut": g.upper_cut + step, "lower_cut": g.lower_cut + step} for step in (-1, 1)]
-        changes += [{"grain": 1 - g.grain}, {"halo": 1 - g.halo}, {"upper_rows": g.lower_rows},
+        changes += [{"grain": k} for k in range(len(GRAINS))]
+        changes += [{"halo": 1 - g.halo}, {"upper_rows": g.lower_rows},
                     {"lower_rows": g.upper_rows}, {"upper_rows": 0.0}, {"upper_cut": 0}, {"exit": last}]
         most = {"upper_cut": last, "lower_cut": last, "exit": last, "raw_chunks": len(RAW_CHUNKS) - 1,
-                "robot_chunks": len(ROBOT_CHUNKS) - 1}
+                "robot_chunks": len(ROBOT_CHUNKS) - 1, "grain": len(GRAINS) - 1}
         found = [replace(g, **change) for change in changes
                  if all(0 <= value <= most.get(name, 1) for name, value in change.items())]
         return [f for f in found if f.upper_cut <= f.lower_cut <= f.exit and f != g]
@@ -125,3 +141,17 @@ class Pool:
         sizes = self.staircase.cut_bytes
         first = {sizes[k]: k for k in range(len(sizes) - 2, 0, -1)}
         return sorted(first[size] for size in sorted(first)[:_PLACES])
+
+
+def codec_choices(tiling: Tiling, codec: str) -> List[Callable[[int, str], str]]:
+    """What may be encoded: all that the codec is for, nothing, what goes up, what comes down; alike ones once."""
+    full = codec_of(tiling, codec)
+    directions = [(UP, DOWN), (), (UP,), (DOWN,)]
+    ends = [(t, d) for t in (*tiling.graph.inputs, *tiling.graph.outputs) for d in (UP, DOWN)]
+    found: Dict[Tuple[str, ...], Callable[[int, str], str]] = {}
+    for some in directions:
+        def choice(tensor: int, direction: str, some: Tuple[str, ...] = some) -> str:
+            return full(tensor, direction) if direction in some else "raw"
+        # Inputs never come down and results never go up, so those do not tell two choices apart.
+        found.setdefault(tuple(choice(t, d) for t, d in ends if (t in tiling.graph.inputs) == (d == UP)), choice)
+    return list(found.values())

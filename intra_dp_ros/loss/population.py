@@ -47,13 +47,10 @@ class Population:
 
     Args:
         timeline: of the graph and its two devices.
-        codecs: (tensor, direction) -> codec.
     """
 
-    def __init__(self, timeline: Timeline,
-                 codecs: Callable[[int, str], str] = lambda tensor, direction: "raw") -> None:
+    def __init__(self, timeline: Timeline) -> None:
         self._tiling = tiling = timeline.tiling
-        self._codec = codecs
         self._rows = np.array([rule.rows for rule in tiling.rules])
         self._inputs = [tuple(_Input(t, _ready(m), m.lo, m.hi) for t, m in rule.maps) for rule in tiling.rules]
         self._outputs = [node.outputs for node in tiling.graph.nodes]
@@ -61,12 +58,14 @@ class Population:
                        for side, p in (("robot", timeline.robot), ("server", timeline.server))}
 
     def work(self, server_stop: np.ndarray, robot_start: np.ndarray, raw_chunks: np.ndarray,
-             robot_chunks: np.ndarray, grain: np.ndarray) -> Tuple[Candidates, np.ndarray]:
+             robot_chunks: np.ndarray, grain: np.ndarray,
+             codecs: Callable[[int, str], str] = lambda tensor, direction: "raw") -> Tuple[Candidates, np.ndarray]:
         """What the two sides compute and send for ``complete(server_stop, robot_start, ...)``, per candidate.
 
         Args:
             server_stop, robot_start: (P, operators), ``robot_start <= server_stop``.
             raw_chunks, robot_chunks, grain: (P,), at least 1.
+            codecs: (tensor, direction) -> codec.
 
         Returns:
             What `outcomes` takes, and a mask (P,) of the candidates that are outside this class.
@@ -87,11 +86,11 @@ class Population:
         ends = np.cumsum(band.cost_s, axis=1)
         ready = np.take_along_axis(np.concatenate([np.zeros((len(ends), 1)), ends - band.cost_s], axis=1),
                                    up.event + 1, axis=1) + up.offset_s
-        codecs = ([(self._codec(r.tensor, d), r.tensor) for r in runs] for runs, d in ((ups, UP), (downs, DOWN)))
+        coded = ([(codecs(r.tensor, d), r.tensor) for r in runs] for runs, d in ((ups, UP), (downs, DOWN)))
         never = np.zeros(len(up.count), bool)  # rows are to come down, but nothing goes up to make the server begin
         for r in downs:
             never |= (r.start < r.stop) & (up.count == 0)
-        return (Candidates(up, down, *codecs, ready, ends[:, -1], server.cost_s, rest.cost_s),
+        return (Candidates(up, down, *coded, ready, ends[:, -1], server.cost_s, rest.cost_s),
                 never | self._two_way(ups, at, start))
 
     def _transfers(self, stop: np.ndarray, start: np.ndarray

@@ -3,7 +3,7 @@
 What a candidate computes, and after which piece, does not depend on the bandwidth (`population`); only these queues do.
 So a candidate's work is found once and tried on the whole ladder of bandwidths.
 """
-from typing import List, NamedTuple, Sequence, Tuple
+from typing import Callable, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
@@ -33,6 +33,11 @@ class Candidates(NamedTuple):
     band_s: np.ndarray  # (P,): the robot's computing before anything comes back
     server_s: np.ndarray  # (P, K): the server's computing after each piece that comes up
     robot_s: np.ndarray  # (P, K): the robot's computing after each piece that comes down
+
+    def encoded(self, codecs: Callable[[int, str], str]) -> "Candidates":
+        """The same with other codecs: (tensor, direction) -> codec."""
+        return self._replace(up_codecs=[(codecs(t, "up"), t) for _, t in self.up_codecs],
+                             down_codecs=[(codecs(t, "down"), t) for _, t in self.down_codecs])
 
 
 class Outcome(NamedTuple):

@@ -1,5 +1,6 @@
 """Random valid plans of every kind, to check exactness with: not what LOSS would choose, but what it might."""
 import random
+from dataclasses import replace
 from typing import Callable, Dict
 
 from intra_dp_ros.loss.staircase import RAW_CHUNKS, ROBOT_CHUNKS, Genome, Staircase
@@ -49,8 +50,9 @@ def _staircase(tiling: Tiling, order: random.Random) -> Plan:
     """Two bands with cuts at different depths, streamed: the space LOSS searches."""
     space = Staircase(tiling)
     upper, lower, leave = sorted(order.randrange(len(space.cuts)) for _ in range(3))
-    return space.plan(Genome(upper, order.random(), lower, order.random(), leave, order.randrange(len(RAW_CHUNKS)),
-                             order.randrange(len(ROBOT_CHUNKS))), "staircase")
+    plan = space.plan(Genome(upper, order.random(), lower, order.random(), leave, order.randrange(len(RAW_CHUNKS)),
+                             order.randrange(len(ROBOT_CHUNKS))))
+    return replace(plan, strategy="staircase")
 
 
 def _rows(tiling: Tiling, order: random.Random) -> Plan:

@@ -8,7 +8,7 @@ compete in the end: the result is never predicted worse than the best of them.
 """
 import time
 from dataclasses import replace
-from typing import Callable, List, Sequence
+from typing import Any, Callable, List, Sequence, Tuple
 
 import numpy as np
 
@@ -27,65 +27,135 @@ _DIFFERENCE, _CROSSOVER = 0.6, 0.8  # F and CR of differential evolution
 _PARENTS = 12  # distinct best candidates of a bandwidth, from which its next ones are made
 _TRIALS, _STRANGERS = 160, 16  # new candidates of a generation, of all bandwidths together, and random ones among them
 _POLISHED, _POLISHING = 40, 24  # so many of the best of all bandwidths are refined, in so many steps at most
+_SMALL, _PAIRED = 16, 8  # operators of a small graph, and candidates around which pairs of changes are tried there
 _FINALISTS = 3  # candidates of a bandwidth that the simulation itself judges
+_MOST_BETWEEN, _WORTH = 8, 0.02  # places between bandwidths that are looked at, and what a plan there must save
+_NEAR, _REPLAN_STEPS = 6, 3  # a replan: candidates of each bandwidth next to it, steps of refinement
 
 
-def search(tiling: Tiling, timeline: Timeline, link: LinkModel, codec: str = "raw", **options) -> Plan:
-    """The best plan found for one bandwidth; options as in `search_ladder`."""
-    return search_ladder(tiling, timeline, [link], codec, **options)[0]
+def search(tiling: Tiling, timeline: Timeline, link: LinkModel, codec: str = "raw", **options: Any) -> Plan:
+    """The best plan found for one bandwidth; options as of `Search` and `Search.plans`."""
+    kept = {name: options.pop(name) for name in ("objective", "power", "streamed") if name in options}
+    return Search(tiling, timeline, [link], codec, **kept).plans(**options)[0]
 
 
-def search_ladder(tiling: Tiling, timeline: Timeline, links: Sequence[LinkModel], codec: str = "raw",
-                  objective: Objective = Objective(), power: PowerModel = PowerModel(), generations: int = 24,
-                  seed: int = 0, more_seeds: Sequence[Plan] = (), should_stop: Callable[[], bool] = lambda: False,
-                  progress: Callable[[int, int], None] = lambda done, total: None,
-                  seconds: float = float("inf")) -> List[Plan]:
-    """The best plan found for each link, with `predicted_ms` set; the same for the same seed unless time ran out.
+class Search:
+    """Plans for a ladder of bandwidths, and soon found ones for others.
 
     Args:
         links: alike but for their bandwidths.
-        codec: of the graph's inputs.
-        generations: of the evolution.
-        more_seeds: further plans that compete, e.g. those of other strategies.
-        should_stop: asked between generations; the best so far are returned.
-        progress: called with (steps done, steps in all).
-        seconds: no generation begins later.
+        codec: for what it is for (see `codec_of`), where it pays.
+        streamed: see `Pool`.
     """
-    until = time.monotonic() + seconds
-    carrying = [k for k, link in enumerate(links) if link.up > 0 and link.down > 0]
-    found: List[List[Plan]] = [[] for _ in links]
-    if carrying:
-        small = contracted(tiling)
-        pool = Pool(Timeline(small, small.profile(timeline.robot), small.profile(timeline.server)),
-                    [links[k] for k in carrying], codec, objective, power)
-        _evolve(pool, np.random.RandomState(seed), generations,
-                lambda: should_stop() or time.monotonic() > until, progress)
-        for column, k in enumerate(carrying):
-            found[k] = [small.expand(pool.staircase.plan(pool.genomes[i])) for i in pool.best(column, _FINALISTS)]
-    best = []
-    for link, baselines, plans in zip(links, baseline_plans(tiling, timeline, links, codec), found):
-        best.append(_best([*baselines, *more_seeds, *plans], timeline, link, objective, power))
-    progress(1, 1)
-    return best
+
+    def __init__(self, tiling: Tiling, timeline: Timeline, links: Sequence[LinkModel], codec: str = "raw",
+                 objective: Objective = Objective(), power: PowerModel = PowerModel(), streamed: bool = True) -> None:
+        self._tiling, self._timeline, self._links, self._codec = tiling, timeline, list(links), codec
+        self._objective, self._power, self._streamed = objective, power, streamed
+        self._small = small = contracted(tiling)
+        self._times = Timeline(small, small.profile(timeline.robot), small.profile(timeline.server))
+        self._carrying = [k for k, link in enumerate(links) if link.up > 0 and link.down > 0]
+        self._pool = self._pool_of([links[k] for k in self._carrying]) if self._carrying else None
+        self._found: List[Plan] = []
+
+    def plans(self, generations: int = 24, seed: int = 0, more_seeds: Sequence[Plan] = (),
+              should_stop: Callable[[], bool] = lambda: False,
+              progress: Callable[[int, int], None] = lambda done, total: None,
+              seconds: float = float("inf")) -> List[Plan]:
+        """The best plan found for each link, with `predicted_ms` set; the same for the same seed unless time ran out.
+
+        Args:
+            generations: of the evolution.
+            more_seeds: further plans that compete, e.g. those of other strategies.
+            should_stop: asked between generations; the best so far are returned.
+            progress: called with (steps done, steps in all).
+            seconds: no generation begins later.
+        """
+        until = time.monotonic() + seconds
+        found: List[List[Plan]] = [[] for _ in self._links]
+        if self._pool is not None:
+            _evolve(self._pool, np.random.RandomState(seed), generations,
+                    lambda: should_stop() or time.monotonic() > until, progress)
+            for column, k in enumerate(self._carrying):
+                found[k] = [self._small.expand(self._pool.plan(i, column)) for i in self._pool.best(column, _FINALISTS)]
+        baselines = baseline_plans(self._tiling, self._timeline, self._links, self._codec, self._streamed)
+        self._found = [self._best([*plain, *more_seeds, *plans], link)
+                       for link, plain, plans in zip(self._links, baselines, found)]
+        progress(1, 1)
+        return list(self._found)
+
+    def replan(self, link: LinkModel) -> Plan:
+        """A plan for one more bandwidth, from what was found for those around it; much sooner than a search.
+
+        Best candidates of all bandwidths are tried on this one, the best of them refined; the plans of the two
+        bandwidths next to it compete, baselines among them.
+        """
+        if self._pool is None or not self._found or link.up <= 0 or link.down <= 0:
+            return search(self._tiling, self._timeline, link, self._codec, objective=self._objective,
+                          power=self._power, streamed=self._streamed)
+        rates = [self._links[k].up for k in self._carrying]
+        place = int(np.searchsorted(rates, link.up))
+        near = sorted({min(max(place + step, 0), len(rates) - 1) for step in (-1, 0)})
+        pool = self._pool_of([link])
+        pool.try_all([self._pool.genomes[i] for column in range(len(rates))
+                      for i in self._pool.best(column, _NEAR if column in near else 1)])
+        _refine(pool, pool.neighbours, 2, _Countdown(_REPLAN_STEPS))
+        plans = [self._small.expand(pool.plan(i, 0)) for i in pool.best(0, 1)]
+        return self._best([*(self._found[self._carrying[k]] for k in near), *plans], link)
+
+    def between(self, should_stop: Callable[[], bool] = lambda: False) -> List[Tuple[LinkModel, Plan]]:
+        """Plans for bandwidths in the middle between two whose plans differ, where the lower one's plan would cost
+        noticeably more.
+
+        Of all such places those are looked at where the cost falls most from one bandwidth to the next.
+        """
+        steps = [(low, high) for low, high in zip(self._carrying, self._carrying[1:])
+                 if replace(self._found[low], predicted_ms=0.0) != replace(self._found[high], predicted_ms=0.0)]
+        steps.sort(key=lambda step: self._found[step[1]].predicted_ms / self._found[step[0]].predicted_ms)
+        found = []
+        for low, high in steps[:_MOST_BETWEEN]:
+            if should_stop():
+                break
+            rate = (self._links[low].up * self._links[high].up) ** 0.5
+            link = replace(self._links[low], up=rate, down=rate * self._links[low].down / self._links[low].up)
+            plan = self.replan(link)
+            used, better = (self._objective.cost(p.latency_s, p.energy_j) for p in (
+                self._timeline.predict(p, link, self._power) for p in (self._found[low], plan)))
+            if better < (1.0 - _WORTH) * used:
+                found.append((link, plan))
+        return found
+
+    def _pool_of(self, links: Sequence[LinkModel]) -> Pool:
+        return Pool(self._times, links, self._codec, self._objective, self._power, self._streamed)
+
+    def _best(self, plans: Sequence[Plan], link: LinkModel) -> Plan:
+        """The plan that the simulation finds best; the first of equals."""
+        predictions = [self._timeline.predict(plan, link, self._power) for plan in plans]
+        costs = [float(self._objective.cost(p.latency_s, p.energy_j)) for p in predictions]
+        k = int(np.argmin(costs))
+        return replace(plans[k], strategy="intra_dp", predicted_ms=predictions[k].latency_s * 1e3)
 
 
-def baseline_plans(tiling: Tiling, timeline: Timeline, links: Sequence[LinkModel], codec: str = "raw"
-                   ) -> List[List[Plan]]:
+class _Countdown:
+    """True from the n-th call on."""
+
+    def __init__(self, calls: int) -> None:
+        self._left = calls
+
+    def __call__(self) -> bool:
+        self._left -= 1
+        return self._left < 0
+
+
+def baseline_plans(tiling: Tiling, timeline: Timeline, links: Sequence[LinkModel], codec: str = "raw",
+                   streamed: bool = True) -> List[List[Plan]]:
     """For each link: local, offload (whole and streamed), the best of all layer cuts, the minimum cut of the graph."""
     alone = local.plan(tiling, timeline, links[0])
-    sent = [offload.plan(tiling, timeline, links[0], codec, chunks) for chunks in RAW_CHUNKS]
+    sent = [offload.plan(tiling, timeline, links[0], codec, chunks) for chunks in RAW_CHUNKS[:None if streamed else 1]]
     carrying = [link for link in links if link.up > 0 and link.down > 0]
     cuts = iter(neurosurgeon.plans(tiling, timeline, carrying, codec) if carrying else ())
     return [[alone, *sent, next(cuts), dsccs.plan(tiling, timeline, link, codec)] if link in carrying else [alone]
             for link in links]
-
-
-def _best(plans: Sequence[Plan], timeline: Timeline, link: LinkModel, objective: Objective, power: PowerModel) -> Plan:
-    """The plan that the simulation finds best; the first of equals."""
-    predictions = [timeline.predict(plan, link, power) for plan in plans]
-    costs = [float(objective.cost(p.latency_s, p.energy_j)) for p in predictions]
-    k = int(np.argmin(costs))
-    return replace(plans[k], strategy="intra_dp", predicted_ms=predictions[k].latency_s * 1e3)
 
 
 def _evolve(pool: Pool, random: np.random.RandomState, generations: int, should_stop: Callable[[], bool],
@@ -105,20 +175,34 @@ def _evolve(pool: Pool, random: np.random.RandomState, generations: int, should_
             new += [pool.genome(_trial(parents, i, random)) for i in range(trials)]
         pool.try_all(new)
         progress(generation + 2, steps)
-    refined: List[set] = [set() for _ in links]
+    _refine(pool, pool.neighbours, polished, should_stop,
+            lambda step: progress(generations + step + 2, steps))
+    if len(pool.staircase.tiling.rules) <= _SMALL:  # two changes at once: too many on graphs where a candidate is dear
+        _refine(pool, lambda g: [n for m in pool.neighbours(g) for n in pool.neighbours(m)],
+                max(1, _PAIRED // len(links)), should_stop, distinct=False)
+
+
+def _refine(pool: Pool, around: Callable[[Genome], List[Genome]], count: int, should_stop: Callable[[], bool],
+            progress: Callable[[int], None] = lambda step: None, distinct: bool = True) -> None:
+    """Try what is around the `count` best of every bandwidth until they stay the best.
+
+    Args:
+        distinct: see `Pool.best`.
+    """
+    done: List[set] = [set() for _ in range(pool.costs.shape[1])]
     for step in range(_POLISHING):
         if should_stop():
             return
-        around: List[Genome] = []
-        for link in links:
-            for k in pool.best(link, polished):
-                if k not in refined[link]:
-                    refined[link].add(k)
-                    around += pool.neighbours(pool.genomes[k])
-        if not around:
+        new: List[Genome] = []
+        for link, seen in enumerate(done):
+            for k in pool.best(link, count, distinct):
+                if k not in seen:
+                    seen.add(k)
+                    new += around(pool.genomes[k])
+        if not new:
             return
-        pool.try_all(around)
-        progress(generations + step + 2, steps)
+        pool.try_all(new)
+        progress(step)
 
 
 def _trial(parents: np.ndarray, i: int, random: np.random.RandomState) -> np.ndarray:

@@ -5,17 +5,19 @@ sends what it has there; from the exit on the robot computes everything.  Bounda
 from what the rows at the cuts need: halo rows are computed on both sides, or by the robot alone, which sends them.
 """
 from dataclasses import dataclass
-from typing import Dict, Sequence, Tuple
+from typing import Callable, Dict, Sequence, Tuple
 
 import numpy as np
 
 from intra_dp_ros.loss.baselines.neurosurgeon import crossing_tensors
-from intra_dp_ros.lop.plan import Plan, PlanError, complete, codec_of
+from intra_dp_ros.lop.plan import Plan, PlanError, complete
 from intra_dp_ros.lop.tiling import Tiling
 
 RAW_CHUNKS = (1, 2, 4, 8, 16)
 ROBOT_CHUNKS = (1, 2, 4, 8)
-GRAINS = (4, 1)  # rows an operator computes at once, at least: coarse is cheap, fine is early
+#: Rows an operator computes at once, at least: coarse is cheap, fine is early; the last waits for all rows, so that
+#: only encoding, sending and decoding overlap.
+GRAINS = (4, 1, 16, 4096)
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,8 @@ class Staircase:
         cut_bytes: size of the tensor that crosses at each; 0 at either end.
     """
 
-    def __init__(self, tiling: Tiling, codec: str = "raw") -> None:
+    def __init__(self, tiling: Tiling) -> None:
         self.tiling = tiling
-        self._codecs = codec_of(tiling, codec)
         count = len(tiling.rules)
         crossing = crossing_tensors(tiling)
         inner = [c for c in range(1, count) if len(crossing[c]) == 1]
@@ -52,15 +53,18 @@ class Staircase:
         self.cut_bytes = tuple(tiling.graph.tensors[self._tensor[c]].nbytes if c in self._tensor else 0
                                for c in self.cuts)
 
-    def plan(self, genome: Genome, strategy: str = "intra_dp") -> Plan:
+    def plan(self, genome: Genome, codecs: Callable[[int, str], str] = lambda tensor, direction: "raw") -> Plan:
         """The plan of a genome.
+
+        Args:
+            codecs: (tensor, direction) -> codec.
 
         Raises:
             PlanError: it has none.
         """
         (stop,), (start,) = self.boundaries([genome])
-        return complete(self.tiling, strategy, stop.tolist(), start.tolist(),
-                        self._codecs, RAW_CHUNKS[genome.raw_chunks], ROBOT_CHUNKS[genome.robot_chunks],
+        return complete(self.tiling, "intra_dp", stop.tolist(), start.tolist(),
+                        codecs, RAW_CHUNKS[genome.raw_chunks], ROBOT_CHUNKS[genome.robot_chunks],
                         GRAINS[genome.grain])
 
     def boundaries(self, genomes: Sequence[Genome]) -> Tuple[np.ndarray, np.ndarray]:

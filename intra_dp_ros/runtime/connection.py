@@ -55,6 +55,7 @@ class Connection:
         self.pulse = Pulse()
         self.problem = "no server has answered yet"  # why frames are not split; empty when they can be
         self.server_profile: Optional[Profile] = None
+        self.probe_period_s = 1.0  # between probes of an idle link that nobody measures [s]; infinite: none
         self.wanted = threading.Event()  # cleared: stay alone
         self.wanted.set()
         self._engine = engine
@@ -168,7 +169,7 @@ class Connection:
             else:
                 self.problem = "" if self._confirmed else "the server has no plan yet"
             if now >= self._next_probe and self._needs_probe():
-                self._next_probe = now + 1.0
+                self._next_probe = now + self.probe_period_s
                 for _ in range(_PROBES):
                     self._link.send(replace(probe_tile(self.robot_id, self._probes, _PROBE_BYTES), sent=now))
                     self._probes += 1

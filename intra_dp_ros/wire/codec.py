@@ -14,6 +14,8 @@ from typing import Callable, Dict, Sequence, Tuple
 
 import numpy as np
 
+from intra_dp_ros.wire import source
+
 #: Longest array that is encoded or decoded in one go [byte].
 MAX_BYTES = 256 << 20
 
@@ -266,9 +268,50 @@ def _decode_lz4(data: bytes, array: np.ndarray) -> None:
         raise CodecError("broken lz4 data: {}".format(error)) from None
 
 
+# bits+lz4: a byte that says how many, then so many planes of one bit an element, compressed
+
+def _encode_bits(array: np.ndarray) -> bytes:
+    octets = _small_numbers(np.ascontiguousarray(array))
+    count = max(1, int(octets.max(initial=0)).bit_length())
+    planes = [np.packbits(octets if count == 1 else octets & np.uint8(1 << k)) for k in range(count)]
+    return bytes((count,)) + _encode_lz4(planes[0] if count == 1 else np.concatenate(planes))
+
+
+def _decode_bits(data: bytes, array: np.ndarray) -> None:
+    octets = _small_numbers(array)
+    count, width = data[0] if len(data) else 0, -(-len(octets) // 8)
+    if not 1 <= count <= (1 if array.dtype == np.bool_ else 8):
+        raise CodecError("bits+lz4 with {} planes for {}, expected 1 to 8, and 1 for bool".format(count, array.dtype))
+    planes = np.empty(count * width, np.uint8)
+    _decode_lz4(data[1:], planes)
+    octets[:] = np.unpackbits(planes[:width])[:len(octets)]  # no argument for the count in older numpy
+    for k in range(1, count):
+        octets |= np.unpackbits(planes[k * width:(k + 1) * width])[:len(octets)] << np.uint8(k)
+
+
+def _small_numbers(array: np.ndarray) -> np.ndarray:
+    if array.dtype not in (np.uint8, np.bool_):
+        raise CodecError("bits+lz4 cannot hold {}, expected uint8 or bool; use raw or lz4".format(array.dtype))
+    return _octets(array)
+
+
+# source: see there; the robot's sender encodes rows whose picture it has
+
+def _decode_source(data: bytes, array: np.ndarray) -> None:
+    try:
+        source.decode_source(bytes(data), array)
+    except source.SourceError as error:
+        raise CodecError(str(error)) from None
+
+
 CODECS: Dict[str, Codec] = {
     "raw": Codec(lambda array: array.tobytes(), _decode_raw, lambda shape, nbytes: nbytes),
     "png": Codec(_encode_png, _decode_png, _longest_png, "cv2", "python3-opencv"),
     "lz4": Codec(_encode_lz4, _decode_lz4, lambda shape, nbytes: nbytes + 4 * (nbytes // _LZ4_BLOCK + 1) + 15,
                  "roslz4", "python3-roslz4"),
+    # Random bits do not shrink; what has all eight of them is one byte and seven of padding a plane longer.
+    "bits+lz4": Codec(_encode_bits, _decode_bits, lambda shape, nbytes: nbytes + nbytes // _LZ4_BLOCK * 4 + 64,
+                      "roslz4", "python3-roslz4"),
+    "source": Codec(source.encode_raw, _decode_source, lambda shape, nbytes: source.longest(nbytes), "cv2",
+                    "python3-opencv"),
 }

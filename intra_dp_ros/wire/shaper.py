@@ -101,6 +101,11 @@ class Trace:
         """Bandwidth at time `t` [byte/s]."""
         return self._rates[bisect_right(self._edges, t % self.period, 0, len(self._rates)) - 1]
 
+    @property
+    def mean(self) -> float:
+        """Mean bandwidth [byte/s]."""
+        return self._carried[-1] / self.period
+
     def carried(self, t: float) -> float:
         """Bytes the link could carry in [0, t)."""
         rounds, rest = divmod(t, self.period)

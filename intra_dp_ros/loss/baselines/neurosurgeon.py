@@ -36,11 +36,12 @@ def cut_latencies(tiling: Tiling, timeline: Timeline, links: Sequence[LinkModel]
     rows = np.array([rule.rows for rule in tiling.rules])
     cuts = np.arange(len(rows) + 1)
     split = np.where(np.arange(len(rows)) < cuts[:, None], 0, rows)
-    people, found = Population(timeline, codec_of(tiling, codec)), []
+    people, found = Population(timeline), []
     for i in range(0, len(cuts), _AT_ONCE):
         part = split[i:i + _AT_ONCE]
         once = np.ones(len(part), np.int64)
-        found.append(outcomes(people.work(part, part, once, once, Plan.grain * once)[0], links).latency_s)
+        work, _ = people.work(part, part, once, once, Plan.grain * once, codec_of(tiling, codec))
+        found.append(outcomes(work, links).latency_s)
     return np.concatenate(found)
 
 

