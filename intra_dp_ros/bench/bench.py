@@ -11,12 +11,14 @@ import re
 import shutil
 import signal
 import sys
+from dataclasses import replace
 from typing import Any, Dict, List, Optional, Sequence
 
 from intra_dp_ros.apps.models import ModelError
 from intra_dp_ros.bench import estimator_trial, namespaces, testbed
 from intra_dp_ros.bench.campaign import Blocks, make_ready, play, time_scale_of
 from intra_dp_ros.bench.campaign_report import table, write_report
+from intra_dp_ros.bench.emulated import make_profiles
 from intra_dp_ros.bench.measured import bound, summarise
 from intra_dp_ros.bench.namespaces import TestbedError
 from intra_dp_ros.bench.testbed import PACE, QUOTA, Setting, Testbed
@@ -69,6 +71,12 @@ class Bench:
             model=model, folder=folder, robots=options.robots, robot_speed=options.robot_speed,
             slowed_by=options.slowed_by, duplex=options.duplex, codec=options.codec, objective=options.objective,
             seed=options.seed, records_acks=options.estimator, server_rate=options.server_MBps * 1e6)
+        emulated = ""
+        if options.emulate:
+            robot, server, emulated = make_profiles(options.emulate, model, options.seed, *(
+                os.path.join(folder, "cache", place, "profiles") for place in ("r0", "server")))
+            setting = replace(setting, emulate=(os.path.abspath(robot), os.path.abspath(server)), robot_speed=1.0)
+            print("{}: computing is replaced by waits: {}".format(model, emulated))
         print("{}: nodes are starting; logs are in {}".format(model, folder), flush=True)
         with Testbed(setting, self._in_kernel, self._relay()) as bed:
             status = make_ready(bed, strategies, _say)
@@ -79,13 +87,14 @@ class Bench:
                 trace = open_trace(name, scale, options.seed)
                 print("{} on {}, {:.2f} MB/s on average".format(model, trace.label, trace.mean / 1e6), flush=True)
                 blocks = play(bed, trace, strategies, options.seconds, local_s, options.seed, _say, options.block)
-                cells.append(self._cell(setting, blocks, trace, strategies, scale))
+                cells.append(self._cell(setting, blocks, trace, strategies, scale, emulated))
         return cells
 
     def _cell(self, setting: Setting, blocks: Blocks, trace: NamedTrace, strategies: Sequence[str],
-              scale: float) -> Dict[str, Any]:
+              scale: float, emulated: str) -> Dict[str, Any]:
         least = None if self._options.no_bound else bound(setting, blocks, trace, strategies[-1])
         cell = summarise(blocks, setting, trace, strategies, scale, least, self._in_kernel)
+        cell["emulated"] = emulated
         cell["estimator"] = estimator_trial.figures(blocks.estimates)
         raw = os.path.join(setting.folder, "{}.raw.json".format(re.sub(r"[^A-Za-z0-9_.-]", "_", trace.label)))
         with open(raw, "w", encoding="utf-8") as file:
@@ -112,8 +121,8 @@ class Bench:
 
 def _conditions(options: argparse.Namespace, scale: float) -> str:
     words = ""
-    if options.robot_speed != 1.0:
-        words += " (emulated at {:g} of this machine's speed by {})".format(
+    if options.robot_speed != 1.0 and not options.emulate:
+        words += " (slowed to {:g} of this machine's speed by {})".format(
             options.robot_speed, "sleeping after operators" if options.slowed_by == PACE else "the kernel's quota")
     if scale != 1.0:
         words += "; the link is {:.3g} times slower than its trace".format(scale)
@@ -157,6 +166,9 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument("--robot-speed", type=float, default=0.25, help="of this machine's (%(default)s)")
     parser.add_argument("--slowed-by", choices=(PACE, QUOTA), default=PACE, help="sleeping after operators, or the "
                         "kernel's quota for the whole node (%(default)s)")
+    parser.add_argument("--emulate", default="", metavar="published|CSV|ROBOT,SERVER", help="replace computing by "
+                        "waits: published operator times, those of a file, or this machine's times these factors; results "
+                        "are computed afterwards")
     parser.add_argument("--server-MBps", type=float, default=125.0, help="of the server's own link, which several "
                         "robots share (%(default)s)")
     parser.add_argument("--time-scale", default="1", metavar="N", help="the trace is played so many times slower, and "
@@ -168,6 +180,7 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument("--no-bound", action="store_true", help="leave the lower bound out")
     parser.add_argument("--relay", action="store_true", help="shape the link in user space, even as root")
     parser.add_argument("--json", default="", metavar="FILE", help="write the figures: an object, a list of several")
+    parser.add_argument("--report", default="", metavar="FILE", help="Markdown file to write (measured.md in --out)")
     parser.add_argument("--out", default="bench_out", help="folder of logs, raw data, report, pictures (%(default)s)")
     options = parser.parse_args(arguments)
     if options.quick or options.estimator:  # what is given besides holds
@@ -209,6 +222,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     options = parse(arguments)
     for sign in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(sign, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with it ignored
     use_threads(1)
     problem = "asked for with --relay" if options.relay else namespaces.missing()
     if problem:
@@ -227,7 +241,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
             with open(options.json, "w", encoding="utf-8") as file:
                 json.dump(cells[0] if len(cells) == 1 else cells, file, indent=1)
         if not options.quick:
-            print("report: {}".format(write_report(cells, options.out, sys.argv[1:])))
+            print("report: {}".format(write_report(
+                cells, options.report or os.path.join(options.out, "measured.md"), sys.argv[1:])))
     except (TestbedError, ModelError, RecordingError, ValueError, OSError) as error:
         broken.append(str(error))
     except KeyboardInterrupt:

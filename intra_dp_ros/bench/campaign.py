@@ -70,7 +70,7 @@ def block_length(seconds: float, local_s: float, asked: float = 0.0) -> Tuple[in
 
 
 def play(testbed: Testbed, trace: NamedTrace, strategies: Sequence[str], seconds: float, local_s: float, seed: int,
-         say: Callable[[str], None], block_s: float = 0.0, check: bool = True) -> Blocks:
+         say: Callable[[str], None], block_s: float = 0.0) -> Blocks:
     """One cell.
 
     Args:
@@ -92,7 +92,7 @@ def play(testbed: Testbed, trace: NamedTrace, strategies: Sequence[str], seconds
         for strategy in names:
             testbed.air.hold(max(trace.mean, 1e4))
             testbed.all("use", READY_S, strategy=strategy, within_s=READY_S)
-            _block(testbed, traces, strategy, segment, segment * period / count, length, local_s, blocks, check)
+            _block(testbed, traces, strategy, segment, segment * period / count, length, local_s, blocks)
             own = [f["latency_ms"] for f in blocks.frames if f["strategy"] == strategy and f["segment"] == segment]
             say("block {}/{} {:<12} {:>3} frames, mean {:.0f} ms".format(
                 segment + 1, count, strategy, len(own), sum(own) / max(1, len(own))))
@@ -100,14 +100,15 @@ def play(testbed: Testbed, trace: NamedTrace, strategies: Sequence[str], seconds
 
 
 def _block(testbed: Testbed, traces: Sequence[Trace], strategy: str, segment: int, start_s: float, length: float,
-           local_s: float, blocks: Blocks, check: bool) -> None:
+           local_s: float, blocks: Blocks) -> None:
     warm = max(_WARM_S, _WARM_FRAMES * local_s)
     begin = start_s - warm  # what came before in the trace warms up
     begin += traces[0].period if begin < 0 else 0.0
     origin = testbed.air.play(traces, begin)
     before = _processor_times(testbed)
     found = testbed.all("run", warm + length + 600.0, strategy=strategy, seconds=warm + length, gap_s=GAP_S,
-                        within_s=_PATIENCE_S + _PATIENCE_FRAMES * local_s, check=check)
+                        within_s=_PATIENCE_S + _PATIENCE_FRAMES * local_s,
+                        check="after" if testbed.setting.emulate[0] else "during")
     after = _processor_times(testbed)
     for robot, run in enumerate(found):
         blocks.inputs, blocks.weights = run["inputs"], "{} ({})".format(run["weights"], run["weights_note"])

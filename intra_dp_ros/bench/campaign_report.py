@@ -34,8 +34,8 @@ def _row(name: str, f: Mapping[str, Any]) -> List[str]:
             number(f["rtt_ms"], "{:.1f}"), number(f["cpu_share"], "{:.0%}")]
 
 
-def write_report(cells: Sequence[Mapping[str, Any]], folder: str, arguments: Sequence[str]) -> str:
-    """`measured.md` and its pictures; its path.
+def write_report(cells: Sequence[Mapping[str, Any]], path: str, arguments: Sequence[str]) -> str:
+    """A Markdown file and its pictures, which begin with its name; its path.
 
     Raises:
         OSError: it cannot be written.
@@ -50,13 +50,17 @@ def write_report(cells: Sequence[Mapping[str, Any]], folder: str, arguments: Seq
         "the robot's node as a share of one core. \"Measured / predicted\" is of the inference, without the frames "
         "that the robot took over.".format(
             first["machine"], first["commit"] or "unknown", first["link"], first["duplex"], first["load"]), ""]
+    ratio = improvement(cells)
+    if len(cells) > 1 and ratio == ratio:
+        lines += ["intra_dp's mean latency over the best other's in each cell, in geometric mean: {:.2f}.".format(
+            ratio), ""]
     for cell in cells:
         lines += ["## {} on {}".format(cell["model"], cell["trace"]), "", _conditions(cell), "", *table(cell), ""]
-    lines += ["![Latency of every strategy on every model and trace](latency.png)", "",
-              "![What was predicted and what was measured](predicted.png)", ""]
-    draw_latency(cells, os.path.join(folder, "latency.png"))
-    draw_predicted(cells, os.path.join(folder, "predicted.png"))
-    path = os.path.join(folder, "measured.md")
+    stem = os.path.splitext(path)[0]
+    for draw, what, words in ((draw_latency, "latency", "Latency of every strategy on every model and trace"),
+                              (draw_predicted, "predicted", "What was predicted and what was measured")):
+        draw(cells, "{}_{}.png".format(stem, what))
+        lines += ["![{}]({}_{}.png)".format(words, os.path.basename(stem), what), ""]
     with open(path, "w", encoding="utf-8") as file:
         file.write("\n".join(lines))
     return path

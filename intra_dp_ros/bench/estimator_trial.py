@@ -75,8 +75,8 @@ def _changes(run: Sequence[Point]) -> List[Tuple[float, float]]:
     return found
 
 
-def replay(acks: Sequence[Tuple[float, Ack]], truth: Any, base: Mapping[str, Any], step_s: float = 0.02
-           ) -> List[Dict[str, Any]]:
+def replay(acks: Sequence[Tuple[float, Ack]], truth: Any, base: Mapping[str, Any], step_s: float = 0.02,
+           rtt_s: float = 0.0006) -> List[Dict[str, Any]]:
     """What an estimator makes of recorded acknowledgements.
 
     Args:
@@ -84,6 +84,7 @@ def replay(acks: Sequence[Tuple[float, Ack]], truth: Any, base: Mapping[str, Any
         truth: moment -> rate [byte/s].
         base: strategy, segment and robot of the points.
         step_s: between points.
+        rtt_s: round trip over the idle link; the recording was made on one machine.
     """
     clock = [0.0]
     estimator = BandwidthEstimator("replayed", lambda: clock[0])
@@ -98,6 +99,7 @@ def replay(acks: Sequence[Tuple[float, Ack]], truth: Any, base: Mapping[str, Any
                                    trace_s=due - acks[0][0]))
             due += step_s
         clock[0] = when
+        estimator.on_rtt(rtt_s, 0.0)  # both sides ran on one clock
         estimator.on_ack("up", ack)
     return points
 

@@ -42,6 +42,7 @@ class Setting:
     objective: str = "latency"
     seed: int = 0
     records_acks: bool = False  # what the bandwidth is estimated from, for a trial of the estimator
+    emulate: Tuple[str, str] = ("", "")  # files with operator times of robot and server; empty: they compute
     server_rate: float = 125e6  # of the server's own link, when robots share it [byte/s]
 
 
@@ -174,7 +175,8 @@ class Testbed:
         self._child("master", ["rosmaster", "--core", "-p", str(port), "-w", "3"], network.server, cpus["server"])
         self._wait_for_master(network, port)
         self.server = self._child("server", _node("server_node") + [
-            "_ns:=" + NS, "_threads:=1", "_folder:=" + self._cache("server")], network.server, cpus["server"])
+            "_ns:=" + NS, "_threads:=1", "_folder:=" + self._cache("server"),
+            *_emulating(setting.emulate[1])], network.server, cpus["server"])
         if not self._in_kernel:
             self._child("shaper", _node("shaper_node") + ["_robot_id:=r0", "_half_duplex:={}".format(
                 str(setting.duplex == HALF).lower())] + self._relay, network.robots[0], cpus["server"])
@@ -192,7 +194,7 @@ class Testbed:
         robot = self._child("robot" + name, _node("bench_robot") + relayed + [
             "__ns:=/" + name, "_robot_id:=" + name, "_ns:=" + NS, "_model:=" + setting.model, "_threads:=1",
             "_seed:={}".format(setting.seed), "_duplex:=" + setting.duplex, "_input_codec:=" + setting.codec,
-            "_objective:=" + setting.objective, "_folder:=" + self._cache(name),
+            "_objective:=" + setting.objective, *_emulating(setting.emulate[0]), "_folder:=" + self._cache(name),
             "_robot_slowdown:={:g}".format(1.0 / setting.robot_speed if paced else 1.0)], place, own)
         if not paced and setting.robot_speed < 1.0:
             self._children.limit(robot, self._prefix + name, setting.robot_speed)
@@ -281,6 +283,10 @@ def left_over() -> List[str]:
 
 def _node(module: str) -> List[str]:
     return [sys.executable, "-c", "from intra_dp_ros.ros.{} import main; main()".format(module)]
+
+
+def _emulating(path: str) -> List[str]:
+    return ["_emulate:=" + path] if path else []
 
 
 def _free_port() -> int:

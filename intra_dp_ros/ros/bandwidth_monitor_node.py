@@ -93,7 +93,7 @@ class BandwidthMonitorNode:
         if isinstance(message, Heartbeat):
             trip = now - message.echo - message.echo_delay
             if message.echo > 0.0 and trip < _LONGEST_TRIP_S:
-                self._estimator.on_rtt(trip)
+                self._estimator.on_rtt(trip, message.sent - (now - trip / 2))
         elif isinstance(message, Ack):
             self._estimator.on_ack("up", message)
             if message.frame == 0:

@@ -24,7 +24,7 @@ from std_srvs.srv import Trigger
 from intra_dp_ros.bench import frames
 from intra_dp_ros.bench.record import FrameSample
 from intra_dp_ros.msg import BandwidthEstimate, InferenceStats, TensorTile, TileAck
-from intra_dp_ros.ros.bench_messages import frame_to_msg, output_from_msg
+from intra_dp_ros.ros.bench_messages import CHECK, frame_to_msg, output_from_msg
 from intra_dp_ros.ros.conversions import ack_from_msg
 from intra_dp_ros.ros.demo_listener import sample_from_msg
 from intra_dp_ros.ros.topics import BANDWIDTH, robot_topic
@@ -35,6 +35,9 @@ from intra_dp_ros.srv import GetStatus, SetStrategy
 _SERVICE_S = 2.0
 _POLL_S = 0.1
 _IMAGES, _CHECKED = 24, 3  # inputs in all, and those of them whose results are checked
+_CHECKS = 6  # of a run, at most
+_CHECK_S = 60.0  # for the values of a frame, computed outside the clock
+DURING, AFTER = "during", "after"
 _BUFFER_BYTES = 2 ** 24
 
 
@@ -106,13 +109,15 @@ class Driver:
                 raise Failure("strategy {} was not ready after {:.0f} s: {}".format(strategy, within_s, doing))
             time.sleep(_POLL_S)
 
-    def run(self, strategy: str, seconds: float, gap_s: float, within_s: float, check: bool) -> Dict[str, Any]:
+    def run(self, strategy: str, seconds: float, gap_s: float, within_s: float, check: str) -> Dict[str, Any]:
         """Frames one after the other for so long.
 
         Args:
             gap_s: between an answer and the next frame.
             within_s: for an answer; a frame without one is lost.
-            check: compare results of some inputs with the unsplit model, when the time is over.
+            check: which results are compared with the unsplit model's, when the time is over: DURING: of some frames;
+                AFTER: of frames that are sent then and count for nothing else, because computing their values takes
+                the robot's time; nothing else: of none.
 
         Returns:
             "frames": samples with "sent" (monotonic [s]) and "input"; "lost"; "ran_s"; "estimates"; "acks"; "inputs".
@@ -127,23 +132,28 @@ class Driver:
         while time.monotonic() - began < seconds:
             self._sent += 1
             number, index = self._sent, self._sent % len(self._inputs)
-            msg = frame_to_msg(self._inputs[index], Header(stamp=genpy.Time(number, 0), frame_id="bench"))
-            sent = time.monotonic()
-            self._frames.publish(msg)
+            checked = check == DURING and index < _CHECKED and len(kept) < _CHECKS
+            sent = self._send(number, index, checked)
             sample = self._wait(number, sent + within_s, strategy, sent - began)
             if sample is None:
                 lost += 1
                 continue
             entry = dict(asdict(sample), sent=sent, input=index)
             done.append(entry)
-            if check and index < _CHECKED:
+            if checked:
                 kept.append((number, index, entry))
             else:
                 self._results.pop(number, None)
             time.sleep(gap_s)
         ran = time.monotonic() - began
+        for index in range(_CHECKED if check == AFTER else 0):
+            self._sent += 1
+            sample = self._wait(self._sent, self._send(self._sent, index, True) + within_s + _CHECK_S, strategy, ran)
+            lost += sample is None
+            if sample is not None and done:
+                kept.append((self._sent, index, done[-1 - index % len(done)]))
         for number, index, entry in kept:
-            entry["rel_error"] = self._error(number, index)
+            entry["rel_error"] = max(entry["rel_error"], self._error(number, index))
         with self._change:
             return {"frames": done, "lost": lost, "ran_s": ran, "estimates": list(self._estimates),
                     "acks": list(self._acks), "inputs": self.what,
@@ -154,6 +164,14 @@ class Driver:
         rospy.set_param(shaper + "/start_at", float(start_s))
         rospy.ServiceProxy(shaper + "/restart", Trigger)()
         return time.monotonic()
+
+    def _send(self, number: int, index: int, checked: bool) -> float:
+        """When (monotonic [s])."""
+        msg = frame_to_msg(self._inputs[index], Header(
+            stamp=genpy.Time(number, 0), frame_id=CHECK if checked else "bench"))
+        sent = time.monotonic()
+        self._frames.publish(msg)
+        return sent
 
     def _wait(self, number: int, end: float, strategy: str, when: float) -> Optional[FrameSample]:
         """The answer to a frame, whole: statistics and every output."""

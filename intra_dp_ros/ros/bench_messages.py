@@ -18,6 +18,8 @@ from intra_dp_ros.ros.conversions import tile_from_msg, tile_to_msg
 from intra_dp_ros.wire.messages import Tile
 from intra_dp_ros.wire.tile import TileSpec, decode_tile, encode_rows
 
+#: frame_id of frames whose results are compared with the unsplit model.
+CHECK = "check"
 _ENCODING = {"uint8": "8UC1", "float32": "32FC1", "int32": "32SC1", "int16": "16SC1"}
 
 

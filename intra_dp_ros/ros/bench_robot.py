@@ -1,6 +1,7 @@
 """The robot's node of a bench: any model whose input is one tensor; frames in, the outputs as they are out."""
 import json
 import logging
+import random
 import threading
 import time
 from typing import Any
@@ -10,14 +11,18 @@ from sensor_msgs.msg import Image
 
 from intra_dp_ros.apps.models import LoadedModel, ModelError
 from intra_dp_ros.bench import frames
+from intra_dp_ros.bench.emulated import from_file
 from intra_dp_ros.graph.graph import GraphError
 from intra_dp_ros.graph.record import RecordingError
 from intra_dp_ros.loss.energy import PowerModel
 from intra_dp_ros.loss.link_model import FULL, HALF
 from intra_dp_ros.loss.objective import KINDS, LATENCY, Objective
+from intra_dp_ros.lop.axis import prepare
+from intra_dp_ros.lop.both_sides import run_both_sides
+from intra_dp_ros.lop.program import Kernels
 from intra_dp_ros.msg import BandwidthEstimate, InferenceStats, TensorTile
 from intra_dp_ros.ros import conversions, params
-from intra_dp_ros.ros.bench_messages import FrameError, frame_from_msg, result_to_msgs
+from intra_dp_ros.ros.bench_messages import CHECK, FrameError, frame_from_msg, result_to_msgs
 from intra_dp_ros.ros.control import RosControl
 from intra_dp_ros.ros.mailbox import Mailbox
 from intra_dp_ros.ros.progress import ProgressLog
@@ -26,6 +31,7 @@ from intra_dp_ros.ros.topic_link import TopicLink
 from intra_dp_ros.ros.topics import robot_topic
 from intra_dp_ros.runtime.machine import keep_freed_memory, switch_threads_fast, use_threads
 from intra_dp_ros.runtime.robot import Robot, RobotConfig
+from intra_dp_ros.runtime.stats import SPLIT
 from intra_dp_ros.srv import GetStatus, GetStatusResponse, SetStrategy, SetStrategyResponse
 from intra_dp_ros.wire.codec import available
 from intra_dp_ros.wire.session import check_robot_id
@@ -45,14 +51,18 @@ class BenchRobot:
         ~get_status (GetStatus), ~set_strategy (SetStrategy).
     Parameters:
         ~model (string): NAME or NAME@SHAPE; ~seed (int, 0): of random weights.
+        ~emulate (string, ''): computing is replaced by waits of the times in this file; the values of frames whose
+            frame_id is "check" are computed afterwards, both sides, under the frame's plan.
         ~robot_id, ~ns, ~duplex, ~input_codec, ~objective, ~robot_slowdown, ~threads, ~folder: as of `RobotNode`.
     """
 
-    def __init__(self, model: LoadedModel, folder: str, ns: str, config: RobotConfig) -> None:
+    def __init__(self, model: LoadedModel, folder: str, ns: str, config: RobotConfig, emulate: str = "") -> None:
         self._spec = model.input_specs[0]
         self._ns = ns
         self._id = config.robot_id
-        self.robot = Robot(frames.record_whole(model), folder, config, ProgressLog())
+        recording = prepare(frames.record_whole(model))
+        self.robot = Robot(recording, folder, config, ProgressLog(), from_file(emulate) if emulate else None)
+        self._real = Kernels(self.robot.engine.tiling, recording.weights) if emulate else None
         self._mailbox = Mailbox()
 
     def setup(self) -> None:
@@ -92,12 +102,19 @@ class BenchRobot:
         ready = time.monotonic()
         inference = self.robot.infer((frame,), (msg.header.stamp.secs, msg.header.stamp.nsecs), msg.header.frame_id)
         decoded = time.monotonic()
-        for result in result_to_msgs(inference.outputs, inference.stats.frame, msg.header, self._id):
+        later = self._real is not None and msg.header.frame_id == CHECK
+        results = result_to_msgs(inference.outputs, inference.stats.frame, msg.header, self._id)
+        for result in results if not later else ():
             self._result.publish(result)
         done = time.monotonic()
         out = stats_to_msg(inference.stats, msg.header, self._id)
         out.latency, out.capture, out.publish, out.rel_error = done - arrived, ready - arrived, done - decoded, -1.0
         self._stats.publish(out)
+        if later:  # the clock has stopped
+            plan = self.robot.plan(inference.stats.epoch if inference.stats.outcome == SPLIT else 0)
+            outputs = run_both_sides(self._real, plan, (frame,), random.Random(inference.stats.frame))
+            for result in result_to_msgs(outputs, inference.stats.frame, msg.header, self._id):
+                self._result.publish(result)
 
     def _on_status(self, _: Any) -> GetStatusResponse:
         status = self.robot.status()
@@ -126,7 +143,8 @@ def main() -> None:
             duplex=params.read("~duplex", HALF, choices=(HALF, FULL)),
             slowdown=params.read("~robot_slowdown", 1.0, at_least=1.0),
             input_codec=params.read("~input_codec", "raw", choices=available()),
-            power=PowerModel(), objective=Objective(params.read("~objective", LATENCY, choices=KINDS))))
+            power=PowerModel(), objective=Objective(params.read("~objective", LATENCY, choices=KINDS))),
+            params.read("~emulate", ""))
     except (ModelError, RecordingError, GraphError, ValueError, OSError) as error:
         rospy.logfatal("robot: %s", error)
         raise SystemExit(1)

@@ -6,6 +6,7 @@ from typing import Any, Dict, Tuple
 import rospy
 import torch
 
+from intra_dp_ros.bench.emulated import from_file
 from intra_dp_ros.graph.graph import GraphError
 from intra_dp_ros.ros import conversions, params
 from intra_dp_ros.ros.diagnostics import Diagnostics
@@ -35,12 +36,13 @@ class ServerNode:
         ~folder (string, ~/.cache/intra_dp_ros/server): graphs, weights, profiles.
         ~store_gb (double, 8): the most that weights may take on disk [10^9 byte].
         ~max_robots (int, 16): sessions at once.
+        ~emulate (string, ''): for benches: computing is replaced by waits of the times in this file.
     """
 
-    def __init__(self, ns: str, device: str, folder: str, limits: Limits) -> None:
+    def __init__(self, ns: str, device: str, folder: str, limits: Limits, emulate: str = "") -> None:
         self._progress = ProgressLog()
         self.server = Server(folder, lambda robot_id: TopicLink("server", ns, robot_id), device, limits,
-                             self._progress)
+                             self._progress, from_file(emulate) if emulate else None)
         rospy.Service(server_service(ns, "open_session"), OpenSession, self._open)
         rospy.Service(server_service(ns, "put_blob"), PutBlob, self._put, buff_size=1 << 20)
         rospy.Service(server_service(ns, "get_status"), GetStatus, self._status)
@@ -86,7 +88,7 @@ def main() -> None:
         ns, folder = params.read("~ns", "/intra_dp"), params.read("~folder", "~/.cache/intra_dp_ros/server")
         node = ServerNode(ns, device, folder, Limits(
             store_bytes=int(params.read("~store_gb", 8.0, at_least=0.001) * 1e9),
-            robots=params.read("~max_robots", 16, at_least=1)))
+            robots=params.read("~max_robots", 16, at_least=1)), params.read("~emulate", ""))
     except (ValueError, RuntimeError, OSError) as error:
         rospy.logfatal("server: %s", error)
         raise SystemExit(1)

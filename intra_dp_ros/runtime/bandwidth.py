@@ -1,9 +1,16 @@
-"""Bandwidth of the link, from when acknowledged tiles arrived: how far the air spreads tiles that were sent together.
+"""Bandwidth of the link, from when acknowledged tiles were sent and when they arrived.
 
-Only differences between the receiver's own stamps count, so neither clocks nor the way of the acknowledgements matter.
-Consecutive tiles of a frame are put together into trains, long enough that the jitter of threads does not count; each
-train gives one rate.  The estimate is a high quantile of the newest rates, weighted by bytes and by age: a train that
-waited for the application shows less than the link carries and hardly counts, as long as others did not wait.
+The link serves tiles one after the other.  It begins with a tile when the one before has arrived, or, if it was idle,
+when the tile is there: sent, and the least one-way delay later (heartbeats tell that delay, and both clocks' offset).
+From then to the tile's arrival it carried the tile's bytes.  So neither pauses of the application nor those between
+frames count, and a plan that sends one tile a frame tells the bandwidth as well.
+
+Where sending times are not known, only gaps between arrivals of one frame's tiles are measured, and pauses of the
+application look like a slow link.
+
+Tiles are put together into trains, long enough that the jitter of threads does not count; each train gives one rate.
+The estimate is a weighted quantile of the newest rates.  A timed train weighs as long as the link needed for it: by
+bytes, what was fast would be remembered longer than what is slow, and a fall of the bandwidth be noticed late.
 
 Thread-safe; one lock covers all state; no threads of its own.
 """
@@ -25,8 +32,9 @@ _SHORTEST_S = 0.001  # what a train takes at least: stamps are no better than th
 _LONGEST_GAP_S = 2.0  # between tiles of one frame: longer ones are an outage, not a slow link
 _LONGEST_PROBE_GAP_S = 0.25  # between tiles of one probe train; trains do not say where they end
 _WINDOW_S = 0.5  # of trains that count
-_FADE_S = 0.15  # a train counts 1/e for every so much of age
-_QUANTILE = 0.65
+_FADE_S, _TIMED_FADE_S = 0.15, 0.12  # a train counts 1/e for every so much of age
+_QUANTILE, _TIMED_QUANTILE = 0.65, 0.55
+_ALONE = 0.25  # weight of a train that the link was idle before: waking threads and TCP's start are in it
 _FRESH_S = 0.5  # an estimate is as good as new for so long
 _ENOUGH_TILES = 6  # measured tiles in the window that make an estimate trustworthy
 _RTT_WINDOW_S = 5.0
@@ -35,9 +43,10 @@ _RTT_WINDOW_S = 5.0
 class _Train(NamedTuple):
     end: float  # receiver's clock [s]
     rate: float  # [byte/s]
-    nbytes: int
+    weight: float
     tiles: int
     probe: bool
+    timed: bool  # whether it is known when the link began with its tiles
 
 
 class _Direction:
@@ -51,6 +60,8 @@ class _Direction:
         self._bytes = 0  # of the train so far
         self._tiles = 0
         self._duration = 0.0
+        self._queued = 0.0  # part of the duration in which tiles waited for one another
+        self._timed = False
 
     @property
     def tiles(self) -> int:
@@ -62,41 +73,64 @@ class _Direction:
         """Whether the newest train was a probe."""
         return bool(self._trains) and self._trains[-1].probe
 
-    def add(self, ack: Ack, now: float) -> None:
+    def add(self, ack: Ack, now: float, delay: Optional[float]) -> None:
+        """A tile has arrived.
+
+        Args:
+            delay: from the sender's clock to the receiver's, over an idle link [s]; None: not known.
+        """
         if not math.isfinite(ack.received):
             return
-        key, last = (ack.session, ack.frame), self._last
-        self._last = (*key, ack.received)
-        probe = ack.frame == 0
-        gap = -1.0 if last is None or key != last[:2] else ack.received - last[2]
-        if not 0.0 <= gap <= (_LONGEST_PROBE_GAP_S if probe else _LONGEST_GAP_S):
+        probe, last = ack.frame == 0, self._last
+        self._last = (ack.session, ack.frame, ack.received)
+        timed = delay is not None and ack.sent > 0.0
+        if timed != self._timed:
+            self._begin()
+            self._timed = timed
+        if timed:
+            begun, queued = ack.sent + delay, False
+            if last is not None and begun <= last[2] <= ack.received:
+                begun, queued = last[2], True
+            gap = ack.received - begun
+            longest = _LONGEST_GAP_S
+        else:
+            gap = -1.0 if last is None or (ack.session, ack.frame) != last[:2] else ack.received - last[2]
+            longest, queued = _LONGEST_PROBE_GAP_S if probe else _LONGEST_GAP_S, True
+        if not 0.0 <= gap <= longest:
             self._begin()  # the sender was idle before this tile, or the receiver is another one
             return
         self._bytes += ack.bytes
         self._duration += gap
+        self._queued += gap if queued else 0.0
         if ack.bytes < _SMALL_BYTES:
             return
         self._tiles += 1
         if self._duration >= _TRAIN_S or self._tiles >= _TRAIN_TILES:
-            rate = self._bytes / max(self._duration, _SHORTEST_S)
-            self._trains.append(_Train(ack.received, rate, self._bytes, self._tiles, probe))
+            duration = max(self._duration, _SHORTEST_S)
+            weight = float(self._bytes)
+            if timed:
+                weight = _ALONE * duration + (1.0 - _ALONE) * min(self._queued, duration)
+            self._trains.append(_Train(ack.received, self._bytes / duration, weight, self._tiles, probe, timed))
             self._begin()
             self._update(ack.received)
             self.newest = now
 
     def _begin(self) -> None:
-        self._bytes, self._tiles, self._duration = 0, 0, 0.0
+        self._bytes, self._tiles, self._duration, self._queued = 0, 0, 0.0, 0.0
 
     def _update(self, now: float) -> None:
         while not 0.0 <= now - self._trains[0].end <= _WINDOW_S:
             self._trains.popleft()  # too old, or of a receiver whose clock began anew
-        self.rate = _quantile([(t.rate, t.nbytes * math.exp((t.end - now) / _FADE_S)) for t in self._trains])
+        timed = [t for t in self._trains if t.timed]
+        fade, share = (_TIMED_FADE_S, _TIMED_QUANTILE) if timed else (_FADE_S, _QUANTILE)
+        self.rate = _quantile([(t.rate, t.weight * math.exp((t.end - now) / fade)) for t in timed or self._trains],
+                              share)
 
 
-def _quantile(weighted: List[Tuple[float, float]]) -> float:
-    """The value below which `_QUANTILE` of the weight lies; `weighted`: (value, weight > 0), not empty."""
+def _quantile(weighted: List[Tuple[float, float]], share: float) -> float:
+    """The value below which `share` of the weight lies; `weighted`: (value, weight > 0), not empty."""
     weighted.sort()
-    left = _QUANTILE * sum(weight for _, weight in weighted)
+    left = share * sum(weight for _, weight in weighted)
     for value, weight in weighted:
         left -= weight
         if left <= 0.0:
@@ -117,7 +151,7 @@ class BandwidthEstimator:
         self._clock = clock
         self._lock = threading.Lock()
         self._directions: Dict[str, _Direction] = {"up": _Direction(), "down": _Direction()}
-        self._trips: Deque[Tuple[float, float]] = collections.deque()  # when, round trip [s]
+        self._trips: Deque[Tuple[float, float, Optional[float]]] = collections.deque()  # when, round trip, offset [s]
 
     def on_ack(self, direction: str, ack: Ack) -> None:
         """A tile has arrived.
@@ -132,26 +166,37 @@ class BandwidthEstimator:
         if measured is None:
             raise ValueError("direction is {!r}, expected up or down".format(direction))
         with self._lock:
-            measured.add(ack, self._clock())
+            now = self._clock()
+            trip, offset = self._least(now)
+            delay = None if offset is None else trip / 2 + (offset if direction == "up" else -offset)
+            measured.add(ack, now, delay)
 
-    def on_rtt(self, seconds: float) -> None:
-        """A round trip was measured [s]."""
-        if not 0.0 <= seconds < math.inf:
+    def on_rtt(self, seconds: float, offset: Optional[float] = None) -> None:
+        """A round trip was measured [s].
+
+        Args:
+            offset: the other side's clock minus this one's, as that round trip shows it [s]; None: not known.
+        """
+        if not 0.0 <= seconds < math.inf or (offset is not None and not math.isfinite(offset)):
             return
         now = self._clock()
         with self._lock:
             # Increasing from the front: a round trip that a later one undercuts is never the least again.
             while self._trips and self._trips[-1][1] >= seconds:
                 self._trips.pop()
-            self._trips.append((now, seconds))
+            self._trips.append((now, seconds, offset))
+
+    def _least(self, now: float) -> Tuple[float, Optional[float]]:
+        """Least round trip of the last seconds and the clocks' offset that it showed [s]."""
+        while self._trips and self._trips[0][0] < now - _RTT_WINDOW_S:
+            self._trips.popleft()
+        return self._trips[0][1:] if self._trips else (0.0, None)
 
     def sample(self) -> BandwidthSample:
         """The estimate now; `up` and `down` are 0 while unknown, `down` is `up` while only that is known."""
         now = self._clock()
         with self._lock:
-            while self._trips and self._trips[0][0] < now - _RTT_WINDOW_S:
-                self._trips.popleft()
-            rtt = self._trips[0][1] if self._trips else 0.0
+            rtt = self._least(now)[0]
             up, down = self._directions["up"], self._directions["down"]
             age = now - up.newest
             known = age < STALE_S

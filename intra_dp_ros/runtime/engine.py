@@ -13,6 +13,7 @@ from intra_dp_ros.lop.program import Kernels
 from intra_dp_ros.lop.tiling import Tiling
 from intra_dp_ros.loss import profile as profiles
 from intra_dp_ros.loss.profile import Profile
+from intra_dp_ros.runtime.emulation import EmulatedKernels, Emulate
 from intra_dp_ros.runtime.measure import measure
 
 Progress = Callable[[str, int, int], None]  # what, done, of
@@ -30,22 +31,25 @@ class Engine:
         weights: constant -> value.
         device: of torch: "cpu", "cuda:0".
         at_once: False: weights are read when a plan needs them, and operators are timed with other values.
+        emulate: computing is replaced by waits of these times; `whole` is the model all the same.
 
     Raises:
         GraphError: an operator that is not installed, a missing weight, or a device that is not there.
     """
 
     def __init__(self, graph: Graph, weights: Mapping[str, torch.Tensor], device: str = "cpu",
-                 at_once: bool = True) -> None:
+                 at_once: bool = True, emulate: Optional[Emulate] = None) -> None:
         if torch.device(device).type == "cuda" and not torch.cuda.is_available():
             raise GraphError("device {!r} is not available: torch {} sees no CUDA; use device cpu".format(
                 device, torch.__version__))
         self.graph = graph
         self.device = device
         self.tiling = Tiling(graph)
-        self.kernels = Kernels(self.tiling, weights, device, at_once)
+        self.profile: Optional[Profile] = None if emulate is None else emulate(self.tiling)
+        self.is_emulated = emulate is not None
+        self.kernels = (Kernels(self.tiling, weights, device, at_once) if self.profile is None
+                        else EmulatedKernels(self.tiling, self.profile))
         self._at_once = at_once
-        self.profile: Optional[Profile] = None
         self._weights = weights
         self._whole: Optional[WholeModel] = None
         self._lock = threading.Lock()
@@ -59,6 +63,8 @@ class Engine:
 
     def measure(self, folder: str, progress: Progress = no_progress) -> Profile:
         """The profile of this graph on this machine: from `folder`, or measured now and kept there."""
+        if self.is_emulated:
+            return self.profile
         name = device_name(self.device)
         try:
             self.profile = profiles.load(folder, self.graph.hash, name)

@@ -6,6 +6,7 @@ from typing import Tuple
 from intra_dp_ros.wire.messages import BandwidthSample
 
 IDLE_S = 0.2  # without traffic: worth a probe
+UNKNOWN_S = 0.6  # without a measurement in spite of traffic, such as tiles too small to time: worth one as well
 _TILES = 4  # of a train: three distances
 _TRAIN_S = 0.008  # a train is to take on the air: long against the jitter of threads
 _LEAST_BYTES, _MOST_BYTES = 16 * 1024, 256 * 1024  # of a train
@@ -50,7 +51,8 @@ class ProbeSchedule:
         """(sequence, bytes) of the tiles to be sent now; they count as sent.  Empty when it is not time."""
         with self._lock:
             unanswered = self._waits_for >= 0 and now - self._sent < _LOST_S
-            if self._budget <= 0 or now < self._next or now - self._traffic < IDLE_S or unanswered:
+            tells = now - self._traffic < IDLE_S and sample.age < UNKNOWN_S
+            if self._budget <= 0 or now < self._next or tells or unanswered:
                 return ()
             rate = sample.up if sample.confidence > 0 else 0.0
             tile = int(min(_MOST_BYTES, max(_LEAST_BYTES, rate * _TRAIN_S))) // _TILES

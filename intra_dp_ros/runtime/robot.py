@@ -28,6 +28,7 @@ from intra_dp_ros.runtime import stats
 from intra_dp_ros.runtime.bandwidth import BandwidthEstimator
 from intra_dp_ros.runtime.codec_costs import codec_costs
 from intra_dp_ros.runtime.connection import LOCAL, Connection
+from intra_dp_ros.runtime.emulation import Emulate
 from intra_dp_ros.runtime.engine import Engine, Progress, no_progress
 from intra_dp_ros.runtime.pace import Pace
 from intra_dp_ros.runtime.part import Part
@@ -75,6 +76,7 @@ class Robot:
         folder: cache of profiles and plans on disk.
         config: see there.
         progress: called with (what, done, of) by whatever takes long.
+        emulate: computing is replaced by waits of these times, for benches.
 
     Raises:
         GraphError: the graph cannot be run on this device.
@@ -82,12 +84,12 @@ class Robot:
     """
 
     def __init__(self, recording: Recording, folder: str, config: RobotConfig = RobotConfig(),
-                 progress: Progress = no_progress) -> None:
+                 progress: Progress = no_progress, emulate: Optional[Emulate] = None) -> None:
         folder = os.path.expanduser(folder)
         self.config = config
         self._codecs = codec_costs(config.input_codec)
         recording = prepare(recording)
-        self.engine = Engine(recording.graph, recording.weights, config.device)
+        self.engine = Engine(recording.graph, recording.weights, config.device, emulate=emulate)
         _LOG.info("%s", self.engine.tiling.uncut_in_words())
         self.engine.measure(os.path.join(folder, "profiles"), progress)
         self.bandwidth = BandwidthEstimator(config.robot_id)
@@ -137,6 +139,7 @@ class Robot:
             self._planner.want(_searched(name))
         if self.connection is not None:
             (self.connection.wanted.clear if name == "local" else self.connection.wanted.set)()
+        self._offer()
 
     def aim(self, objective: Objective, input_codec: str) -> None:
         """Plan for another objective or codec of the inputs from now on; plans that are there serve until then.
@@ -214,6 +217,14 @@ class Robot:
     def on_bandwidth(self, sample: BandwidthSample) -> None:
         """What a bandwidth monitor says."""
         self._uplink.hear(sample)
+
+    def plan(self, epoch: int) -> Plan:
+        """The plan of an answered frame.
+
+        Raises:
+            KeyError: it is not among the present plans any more.
+        """
+        return self._parts[epoch].plan if epoch else self._local.plan
 
     def has_plans(self, strategy: str) -> bool:
         """Whether frames can run under a strategy: its plans are made and the server holds them."""
@@ -325,7 +336,7 @@ class Robot:
         if isinstance(message, Heartbeat):
             trip = connection.on_heartbeat(message)
             if trip is not None:
-                self.bandwidth.on_rtt(trip)
+                self.bandwidth.on_rtt(trip, message.sent - (received - trip / 2))
             if connection.server_profile is not None:
                 self._planner.server_is(connection.server_profile)
             return
@@ -358,8 +369,13 @@ class Robot:
     def _on_plans(self, plans: List[Plan]) -> None:
         self._parts = {p.epoch: self._parts.get(p.epoch) or Part.of_robot(self.engine.kernels, p) for p in plans}
         self._words = {0: "local", **{p.epoch: p.in_words(self.engine.tiling) for p in plans}}
-        if self.connection is not None:
-            self.connection.offer(plans)
+        self._offer()
+
+    def _offer(self) -> None:
+        """The server is to hold the plans of the present strategy: it keeps a limited number."""
+        table = self._planner.table(_searched(self.strategy))
+        if self.connection is not None and table is not None:
+            self.connection.offer([p for p in table.plans if not p.is_local])
 
     def _link_model(self, bandwidth: float = 1e6) -> LinkModel:
         return LinkModel(bandwidth, bandwidth, self.config.rtt_s, self.config.duplex, _MESSAGE_S, self._codecs)

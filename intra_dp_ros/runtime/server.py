@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 from intra_dp_ros.graph.graph import Graph, GraphError
 from intra_dp_ros.graph.store import Store, StoredWeights, StoreError
+from intra_dp_ros.runtime.emulation import Emulate
 from intra_dp_ros.runtime.engine import Engine, Progress, no_progress
 from intra_dp_ros.runtime.limits import Limits, check_graph
 from intra_dp_ros.runtime.pulse import BUSY_PERIOD_S
@@ -40,16 +41,18 @@ class Server(Control):
         device: of torch.
         limits: what a robot may ask for.
         progress: called with (what, done, of) while a graph is made ready.
+        emulate: computing is replaced by waits of these times, for benches.
     """
 
     def __init__(self, folder: str, make_link: Callable[[str], Link], device: str = "cpu", limits: Limits = Limits(),
-                 progress: Progress = no_progress) -> None:
+                 progress: Progress = no_progress, emulate: Optional[Emulate] = None) -> None:
         self._store = Store(folder, limits.store_bytes)
         self._profiles = os.path.join(self._store.folder, "profiles")
         self._make_link = make_link
         self._device = device
         self._limits = limits
         self._progress = progress
+        self._emulate = emulate
         self._lock = threading.Lock()
         self._graphs: Dict[str, _Building] = {}
         self._sessions: Dict[str, RobotSession] = {}  # by robot id
@@ -152,7 +155,8 @@ class Server(Control):
     def _make(self, building: _Building) -> None:
         graph = building.graph
         try:  # the weights may still be on their way
-            engine = Engine(graph, StoredWeights(self._store, graph), self._device, at_once=False)
+            engine = Engine(graph, StoredWeights(self._store, graph), self._device, at_once=False,
+                            emulate=self._emulate)
             engine.measure(self._profiles, self._progress)
             building.engine = engine
         except Exception as error:  # whatever a graph from outside makes go wrong is that graph's fault

@@ -153,9 +153,10 @@ class RobotSession:
             _LOG.error("plan %d of robot %s is refused: %s", message.epoch, self.robot_id, error)
             return
         with self._change:
-            self._parts[plan.epoch] = part
+            self._parts.pop(plan.epoch, None)
+            self._parts[plan.epoch] = part  # the newest: epochs do not tell, a robot may come back to old ones
             while len(self._parts) > _PLANS:
-                del self._parts[min(self._parts)]
+                del self._parts[next(iter(self._parts))]
         self._next_beat = 0.0  # tell the robot at once
 
     def _on_tile(self, tile: Tile, received: float) -> None:

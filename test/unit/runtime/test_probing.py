@@ -1,4 +1,6 @@
 """Probes keep to their budget, wait for answers and leave a busy link alone."""
+from dataclasses import replace
+
 import pytest
 
 from intra_dp_ros.runtime.probing import ProbeSchedule
@@ -54,3 +56,9 @@ def test_a_busy_link_is_left_alone():
 
 def test_no_budget_no_probes():
     assert run(ProbeSchedule(0.0), 1e7, 5) == []
+
+
+def test_traffic_that_tells_nothing_does_not_stop_probes():
+    schedule, old = ProbeSchedule(0.02), replace(sample(1e7), age=1.0)
+    schedule.on_traffic(5.0)
+    assert schedule.due(5.1, old)

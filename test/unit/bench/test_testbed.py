@@ -1,0 +1,181 @@
+"""What a testbed needs no root for: names, commands for the kernel, processes, traces, schedules, figures."""
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from intra_dp_ros.bench import bench, children, estimator_trial, frames, namespaces, shaping, testbed
+from intra_dp_ros.bench.campaign import Blocks, block_length, time_scale_of
+from intra_dp_ros.bench.campaign_report import improvement, table, write_report
+from intra_dp_ros.bench.measured import summarise
+from intra_dp_ros.bench.namespaces import TestbedError, prefix_of, stale
+from intra_dp_ros.bench.testbed import Setting
+from intra_dp_ros.bench.traces import open_trace
+from intra_dp_ros.wire.messages import Ack
+from intra_dp_ros.wire.shaper import Trace
+
+
+def test_what_a_dead_process_left_is_stale_and_a_living_one_is_not():
+    done = subprocess.Popen(["true"])
+    done.wait()
+    names = [prefix_of(os.getpid()) + "s", prefix_of(done.pid) + "s", prefix_of(done.pid) + "r0", "eth", "idpx_y"]
+    assert stale(names) == [prefix_of(done.pid)]
+
+
+def test_one_robot_has_a_bucket_and_several_have_classes_under_the_servers():
+    (line,) = shaping.setup_lines("air", ["10.78.0.10"], 125e6)
+    assert line.startswith("qdisc add dev air root tbf rate")
+    lines = shaping.setup_lines("air", ["10.78.0.10", "10.78.0.11"], 125e6)
+    assert sum("parent 1:1 classid" in x for x in lines) == 2 and sum("u32 match" in x for x in lines) == 4
+    changed = shaping.change_line("air", 1, 2, 1e6, 125e6)
+    assert "classid 1:11 htb" in changed and "ceil {:.0f}bit".format(8e6 * shaping.OVERHEAD) in changed
+    assert "rate {:.0f}bit".format(8e6 * shaping.OVERHEAD) in shaping.change_line("air", 0, 1, 1e6, 125e6)
+
+
+def test_children_end_with_their_parent_even_when_it_is_killed(tmp_path):
+    code = ("import sys, time; from intra_dp_ros.bench.children import Children\n"
+            "child = Children().start('c', [sys.executable, '-S', '-c', 'import time; time.sleep(60)'], {{}}, {!r})\n"
+            "print(child.process.pid, flush=True); time.sleep(60)").format(str(tmp_path / "log"))
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    pid = int(parent.stdout.readline())
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    parent.stdout.close()
+    end = time.monotonic() + 10.0
+    while _lives(pid):
+        assert time.monotonic() < end, "the child outlived its parent"
+        time.sleep(0.02)
+
+
+def _lives(pid):
+    try:
+        with open("/proc/{}/stat".format(pid)) as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_stopping_children_leaves_none(tmp_path):
+    group = children.Children()
+    stubborn = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
+    child = group.start("c", [sys.executable, "-S", "-c", stubborn], {}, str(tmp_path / "log"), talks=True)
+    assert child.process.stdout.readline() == b"1\n" and group.dead() is None
+    assert any("python" in name for name in testbed.left_over())
+    children._STOP_S, kept = 0.3, children._STOP_S
+    try:
+        group.stop()
+    finally:
+        children._STOP_S = kept
+    assert group.dead() is child and not testbed.left_over()
+
+
+def test_a_shifted_or_slowed_or_written_trace_is_the_same_trace(tmp_path):
+    trace = Trace([0.0, 1.0, 2.5], [1e6, 3e6, 2e6], 4.0)
+    for t in (0.2, 1.7, 3.1, 5.0):
+        assert trace.shifted(2.0).rate(t) == trace.rate(t + 2.0)
+        assert trace.slowed(4.0).rate(4.0 * t) == trace.rate(t) / 4.0
+    assert trace.slowed(4.0).carried(16.0) == pytest.approx(trace.carried(4.0))
+    trace.write(str(tmp_path / "t.csv"))
+    assert Trace.read(str(tmp_path / "t.csv")).rate(1.7) == 3e6
+    with pytest.raises(ValueError, match="positive"):
+        trace.slowed(0.0)
+
+
+@pytest.mark.parametrize("name", ["indoors", "outdoors", "steps", "constant:4"])
+def test_named_traces(name):
+    found, slowed = open_trace(name), open_trace(name, 10.0)
+    assert 2e6 < found.mean < 20e6 and slowed.mean == pytest.approx(found.mean / 10.0)
+    assert "slowed 10 x" in slowed.label
+    with pytest.raises(ValueError, match="number"):
+        open_trace("constant:fast")
+
+
+def test_models_by_name_and_shape():
+    assert frames.parse_model("resnet101@1x64x64x3") == ("resnet101", (1, 64, 64, 3))
+    assert time_scale_of("torchvision:vgg19_bn@1x3x64x64", 880.0) == pytest.approx(10.0)
+    with pytest.raises(TestbedError, match="--time-scale"):
+        time_scale_of("resnet18", 1.0)
+
+
+def test_blocks_share_the_seconds():
+    assert block_length(60.0, 0.1, 20.0) == (3, 20.0)
+    count, length = block_length(60.0, 2.0)
+    assert count * length == pytest.approx(60.0) and length >= 15.0
+    assert block_length(1.0, 0.1) == (1, 1.0)
+
+
+def test_options_are_checked(monkeypatch, capsys):
+    monkeypatch.setattr(bench.shutil, "which", lambda name: name)
+    options = bench.parse(["--quick", "--out", "x"])
+    assert options.quick and options.models.startswith("mobilenet") and options.out == "x"
+    assert bench.parse(["--estimator", "--seconds", "7"]).seconds == 7.0
+    for wrong in (["--strategies", "magic"], ["--robot-speed", "2"], ["--robots", "0"], ["--time-scale", "-1"]):
+        with pytest.raises(SystemExit):
+            bench.parse(wrong)
+    assert "magic" in capsys.readouterr().err
+
+
+def _frame(strategy, latency, **other):
+    return dict(dict(strategy=strategy, segment=0, robot=0, latency_ms=latency, inference_ms=latency,
+                     predicted_ms=100.0, outcome="split", reason="", energy_j=1.0, bytes_up=10 ** 6,
+                     bytes_down=10 ** 3, rel_error=-1.0, trace_s=0.0, parts={"robot_compute": 5.0}), **other)
+
+
+def test_figures_of_a_cell_and_its_report(tmp_path):
+    blocks = Blocks(frames=[
+        _frame("local", 200.0, outcome="local", bytes_up=0), _frame("intra_dp", 90.0), _frame("intra_dp", 110.0),
+        _frame("intra_dp", 500.0, outcome="takeover"), _frame("intra_dp", 100.0, parts={"robot_compute": 0.0},
+                                                              rel_error=1e-6)],
+        lost={"intra_dp": 1}, robot_s={"intra_dp": 3.0}, wall_s={"intra_dp": 10.0}, weights="random (none given)")
+    cell = summarise(blocks, Setting("net", str(tmp_path)), open_trace("constant:4"), ["local", "intra_dp"], 1.0, 50.0,
+                     True)
+    own = cell["strategies"]["intra_dp"]
+    assert (own["share_split"], own["share_offload"], own["share_takeover"]) == (0.5, 0.25, 0.25)
+    assert own["measured_over_predicted"]["median"] == pytest.approx(1.0) and own["max_rel_error"] == 1e-6
+    assert (own["frames_lost"], own["cpu_share"], own["mean_ms"]) == (1, 0.3, 200.0)
+    assert cell["strategies"]["local"]["cpu_share"] is None
+    cell["estimator"] = estimator_trial.figures([])
+    assert bench.verdict([cell]) == ["net on constant 4 MB/s, intra_dp: 1 frames were not answered"]
+    assert improvement([cell]) == pytest.approx(1.0) and len(table(cell)) > 4
+    with open(write_report([cell], str(tmp_path / "m.md"), ["--seconds", "5"])) as file:
+        text = file.read()
+    assert "Lower bound" in text and "`scripts/bench --seconds 5`" in text
+    assert (tmp_path / "m_latency.png").exists() and (tmp_path / "m_predicted.png").exists()
+
+
+def test_errors_and_steps_of_an_estimate(tmp_path):
+    points = [{"robot": 0, "strategy": "offload", "segment": 0, "when": t / 10, "trace_s": t / 10, "source": "traffic",
+               "truth": 10e6 if t < 20 else 2e6, "up": 10e6 if t < 23 else 2e6} for t in range(60)]
+    found = estimator_trial.figures(points)
+    assert found["traffic"]["median_error"] == 0.0 and found["traffic"]["share_wrong"] == pytest.approx(3 / 60)
+    assert (found["steps"], found["step_delay_ms"]) == (1, pytest.approx(300.0))
+    assert "1 steps followed after 300 ms" in estimator_trial.in_words(found)
+    estimator_trial.picture(points, "", str(tmp_path / "p.png"))
+    assert (tmp_path / "p.png").exists()
+
+
+def test_recorded_acknowledgements_can_be_replayed():
+    acks = [(k * 0.01, Ack("r", 1, 1, k, 50000, k * 0.01, sent=k * 0.01 - 0.02)) for k in range(5, 200)]
+    points = estimator_trial.replay(acks, lambda when: 5e6, {"robot": 0, "strategy": "x", "segment": 0})
+    assert estimator_trial.figures(points)["traffic"]["median_error"] < 0.05
+
+
+def test_images_are_frames_of_the_models_size_and_tensors_are_random():
+    class Model:
+        class Spec:
+            shape, dtype = (1, 48, 64, 3), "uint8"
+        input_specs = (Spec,)
+    found, what = frames.make_inputs(Model, 3, 0)
+    assert [tuple(x.shape) for x in found] == [(1, 48, 64, 3)] * 3 and "images of" in what
+    Model.Spec.shape, Model.Spec.dtype = (2, 5), "float32"
+    found, what = frames.make_inputs(Model, 2, 0)
+    assert found[0].dtype == torch.float32 and not torch.equal(found[0], found[1])
+
+
+def test_without_root_it_says_so(monkeypatch):
+    monkeypatch.setattr(namespaces.os, "geteuid", lambda: 1000)
+    assert "root" in namespaces.missing()
