@@ -36,10 +36,12 @@ def strategies(results: Dict[Tuple[str, str, str], Dict], path: str) -> None:
             axis.plot(range(len(names)), [cell["strategies"][n]["p95_ms"] for n in names], linestyle="", marker="_",
                       color=INK, markersize=9)
             axis.axhline(cell["bound_ms"], color=INK, linestyle="--", linewidth=1.0)
-            axis.set_yscale("log")
             axis.set_xticks(range(len(names)))
             axis.set_xticklabels(names, rotation=60, ha="right", fontsize=8)
-            title(axis, "{}, {}: {:.0f} ms".format(case.name, e, cell["strategies"]["intra_dp"]["mean_ms"]))
+            axis.set_title("{}, {}: {:.0f} ms".format(case.name, e, cell["strategies"]["intra_dp"]["mean_ms"]),
+                           loc="left", fontsize=9, color=INK)
+            for k, value in enumerate(values):
+                axis.annotate("{:.0f}".format(value), (k, value), ha="center", va="bottom", fontsize=7)
     axes[0][0].set_ylabel("latency [ms]")
     axes[1][0].set_ylabel("latency [ms]")
     fig.suptitle("Mean latency (bar), 95th percentile (tick) and lower bound (dashed), lossless codecs", fontsize=11)
@@ -60,7 +62,7 @@ def categories(results: Dict[Tuple[str, str, str], Dict], path: str) -> None:
                 base += share
             axis.set_xticks(range(len(names)))
             axis.set_xticklabels(names, rotation=60, ha="right", fontsize=8)
-            title(axis, "{}, {}".format(case.name, e))
+            axis.set_title("{}, {}".format(case.name, e), loc="left", fontsize=9, color=INK)
         axes[row][0].set_ylabel("frames [%]")
     axes[0][-1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9)
     fig.suptitle("Where frames were computed, same bytes for all", fontsize=11)
