@@ -132,7 +132,8 @@ def against_published(results: Results, data: Data) -> str:
                 "{:.1f} ms, {:.3f} J".format(cell["strategies"][THRIFTY]["mean_ms"],
                                              cell["strategies"][THRIFTY]["energy_j"])))
     return table(("model", "environment", "published Intra-DP (inexact) ms", "ours ms", "aim ms", "bound ms",
-                  "ours / bound", "p95 ours / local ms", "energy ours / least baseline J", "ours with the objective energy"), rows)
+                  "ours / bound", "p95 ours / local ms", "energy ours / least baseline J",
+                  "ours with the objective energy"), rows)
 
 
 def same_bytes(results: Results, name: str) -> Tuple[str, float, float]:

@@ -14,7 +14,7 @@ from intra_dp_ros.bench.drive import LOCAL, OFFLOAD, SPLIT, Drive, DrivenFrame
 from intra_dp_ros.bench.options import add_model_options, model_of, random_inputs
 from intra_dp_ros.bench.simulate_plots import draw
 from intra_dp_ros.graph.record import RecordingError, record
-from intra_dp_ros.loss import device_csv, table
+from intra_dp_ros.loss import device_csv, pareto, table
 from intra_dp_ros.loss.baselines.published import HaloFreeTiling
 from intra_dp_ros.loss.bound import Bound
 from intra_dp_ros.loss.link_model import FULL, HALF, LinkModel
@@ -64,6 +64,10 @@ class Simulation:
                 timeline.tiling, timeline, self._link, "intra_dp" if strategy == PUBLISHED else strategy, self._codec,
                 self._objective, streamed=strategy != PUBLISHED)
         return Drive(timeline, self._tables[strategy], self._link, trace, oracle=oracle).run(seconds)
+
+    def front(self, rate: float) -> List[pareto.Choice]:
+        """Latency against energy at a bandwidth [byte/s]."""
+        return pareto.front(self.timeline.tiling, self.timeline, replace(self._link, up=rate, down=rate), self._codec)
 
     def bounds(self, frames: Sequence[DrivenFrame], trace: Trace) -> np.ndarray:
         """For some of the frames, evenly chosen: what no schedule can beat [s], knowing the bandwidth beforehand.
@@ -147,6 +151,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
                         "encodes than the machine the codecs were measured on (default: 2)")
     parser.add_argument("--objective", choices=KINDS, default=KINDS[0], help="of intra_dp (default: latency)")
     parser.add_argument("--oracle", action="store_true", help="plan with the true bandwidth instead of an estimate")
+    parser.add_argument("--pareto", type=float, metavar="MBPS",
+                        help="print latency against energy at this bandwidth too")
     parser.add_argument("--json", metavar="FILE", help="write the figures as JSON")
     parser.add_argument("--plot", metavar="FILE", help="PNG to write: latencies by strategy and over time")
     options = parser.parse_args(argv)
@@ -183,12 +189,21 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
               "codec": options.codec, "duplex": options.duplex, "message_costs": options.message_costs,
               "objective": options.objective, "oracle": options.oracle, "seed": options.seed, "seconds": seconds,
               "bound_ms": float(bounds.mean() * 1e3), "strategies": found}
+    if options.pareto:
+        result["pareto"] = _pareto(simulation, options.pareto)
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:
             json.dump(result, file, indent=1)
     if options.plot:
         draw(result, frames, trace, options.plot)
     return 0
+
+
+def _pareto(simulation: "Simulation", rate: float) -> List[Dict[str, float]]:
+    found = [{"latency_ms": c.latency_s * 1e3, "energy_j": c.energy_j} for c in simulation.front(rate * 1e6)]
+    print("latency against energy at {:g} MB/s: {}".format(rate, ", ".join(
+        "{latency_ms:.1f} ms {energy_j:.3f} J".format(**c) for c in found)))
+    return found
 
 
 def _strategies(text: str) -> List[str]:

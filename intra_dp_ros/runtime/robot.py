@@ -5,7 +5,6 @@ threads of their own.  `_frame` is replaced as a whole: a link thread that holds
 """
 import collections
 import logging
-import math
 import os
 import threading
 import time
@@ -29,6 +28,7 @@ from intra_dp_ros.runtime.bandwidth import BandwidthEstimator
 from intra_dp_ros.runtime.codec_costs import codec_costs
 from intra_dp_ros.runtime.connection import LOCAL, Connection
 from intra_dp_ros.runtime.emulation import Emulate
+from intra_dp_ros.runtime.correction import Expectation
 from intra_dp_ros.runtime.engine import Engine, Progress, no_progress
 from intra_dp_ros.runtime.pace import Pace
 from intra_dp_ros.runtime.part import Part
@@ -107,7 +107,7 @@ class Robot:
         self._number = 0
         self._frame: Optional[RobotFrame] = None
         self._rung: Optional[int] = None
-        self._predictions: Dict[Tuple[int, int], float] = {}  # epoch, logarithm of the bandwidth -> latency [s]
+        self._expectation = Expectation(self._planner.local_s)
         self._uses_source = True  # until the server makes other pixels of one
         self._recent: Deque[FrameStats] = collections.deque(maxlen=_RECENT)
         self._probe_period_s = 1.0
@@ -180,7 +180,8 @@ class Robot:
             self._number += 1
             state, bandwidth = self.state, self.uplink
             part, reason = self._choose(bandwidth)
-            expected_s = self._predicted_s(part.plan, bandwidth)
+            predicted_s = self._expectation.predicted_s(part.plan, bandwidth, self._planner.timeline, self._link_model)
+            expected_s = self._expectation.corrected_s(part.plan, predicted_s)
             frame = self._frame = RobotFrame(self.engine, part, Pace(self.config.slowdown))
             outcome, traffic = stats.LOCAL, Traffic()
             if part.plan.is_local:
@@ -200,6 +201,7 @@ class Robot:
                 traffic = self._sender.traffic()
             done = time.monotonic()
             self._frame = None
+            self._expectation.learn(part.plan, predicted_s, done - frame.began)
             self._recent.append(self._stats(frame, traffic, outcome, reason, state, bandwidth, expected_s,
                                             done))
             return Inference(outputs, self._recent[-1])
@@ -269,6 +271,9 @@ class Robot:
         plan: Plan = table.rungs[self._rung].plan
         if plan.is_local:
             return self._local, ""
+        why_not = self._expectation.correction.why_not(plan.epoch)
+        if why_not and _searched(self.strategy) == "intra_dp":  # a baseline runs as its authors would have it
+            return self._local, why_not
         part = self._parts.get(plan.epoch)
         if part is None or plan.epoch not in connection.confirmed:
             return self._local, "the server does not have the plan yet"
@@ -299,19 +304,6 @@ class Robot:
             merge_s=frame.merge_s, bytes_up=traffic.bytes, bytes_down=frame.bytes_down,
             energy_j=self._energy.of(busy, radio, frame.began, done), energy_source=self._energy.source,
             bandwidth=bandwidth, began=frame.began, spans=tuple(spans))
-
-    def _predicted_s(self, plan: Plan, bandwidth: float) -> float:
-        """What the scheduler expects of a plan at this bandwidth (to 5 %), not only at its rung's."""
-        timeline = self._planner.timeline
-        if plan.is_local:
-            return self._planner.local_s
-        if timeline is None or bandwidth <= 0:
-            return (plan.predicted_ms or 0.0) / 1e3
-        key = (plan.epoch, round(math.log(bandwidth) * 20))
-        if key not in self._predictions:
-            link = self._link_model(math.exp(key[1] / 20))
-            self._predictions[key] = timeline.predict(plan, link, self.config.power).latency_s
-        return self._predictions[key]
 
     def _timeline_of(self, done: FrameStats) -> Dict[str, Any]:
         """What a frame really did and what the scheduler expected of it, for pictures."""

@@ -1,0 +1,42 @@
+"""Predictions follow measurements; plans that turn out slower than the robot alone rest for a while."""
+import pytest
+
+from intra_dp_ros.runtime.correction import Correction
+
+
+@pytest.fixture
+def clock():
+    return [0.0]
+
+
+@pytest.fixture
+def correction(clock):
+    return Correction(lambda: clock[0])
+
+
+def test_predictions_follow_measurements(correction):
+    assert correction.factor(3) == 1.0
+    for _ in range(40):
+        correction.add(3, 0.1, 0.13, 1.0)
+    assert correction.factor(3) == pytest.approx(1.3, rel=1e-3) and correction.factor(4) == 1.0
+    correction.add(3, 0.1, 100.0, 1.0)  # one stall
+    assert correction.factor(3) < 2.0
+    correction.add(5, 0.0, 1.0, 1.0)
+    assert correction.factor(5) == 1.0
+
+
+def test_a_plan_slower_than_the_robot_alone_rests(correction, clock):
+    for _ in range(4):
+        correction.add(7, 0.1, 0.3, 0.2)
+        assert not correction.why_not(7)
+    correction.add(7, 0.1, 0.3, 0.2)
+    assert "plan 7 took 300 ms, a local run takes 200" == correction.why_not(7) and not correction.why_not(8)
+    clock[0] += 20.0
+    assert not correction.why_not(7) and correction.factor(7) == 1.0  # a new chance
+
+
+def test_the_robot_alone_is_measured_too(correction):
+    for _ in range(40):
+        correction.add(0, 0.2, 0.4, 0.2)  # slower than its profile says
+        correction.add(7, 0.1, 0.3, 0.2)
+    assert not correction.why_not(7) and not correction.why_not(0)
