@@ -15,6 +15,7 @@ from intra_dp_ros.lop.tiling import Tiling
 
 UP = "up"  # robot to server
 DOWN = "down"  # server to robot
+VOLUMES = "bits+lz4"  # the codec for occupancies and classes, which are results as well as inputs
 
 
 class PlanError(ValueError):
@@ -135,9 +136,12 @@ def needed_rows(tiling: Tiling, server_stop: Sequence[int], robot_start: Sequenc
 
 
 def input_codec(tiling: Tiling, codec: str) -> Callable[[int, str], str]:
-    """For `complete`: this codec for the graph's inputs, raw for everything else."""
-    inputs = frozenset(tiling.graph.inputs)
-    return lambda tensor, direction: codec if tensor in inputs else "raw"
+    """For `complete`: this codec for the graph's inputs, raw for everything else; `VOLUMES` also for outputs in bytes."""
+    graph = tiling.graph
+    coded = frozenset(graph.inputs)
+    if codec == VOLUMES:
+        coded |= {t for t in graph.outputs if graph.tensors[t].dtype in ("uint8", "bool")}
+    return lambda tensor, direction: codec if tensor in coded else "raw"
 
 
 def complete(tiling: Tiling, strategy: str, server_stop: Sequence[int], robot_start: Sequence[int],

@@ -74,7 +74,7 @@ class RobotNode:
         ~power/compute, ~power/transmit, ~power/standby (double, 13.35, 4.25, 4.04) [W]: of the robot's board.
         ~device (string, cpu), ~threads (int, 0: torch's default).
         ~duplex (string, half): of the link, half (Wi-Fi) or full.
-        ~input_codec (string, raw): raw, png or lz4 for images on the way to the server.
+        ~input_codec (string, raw): raw, png, lz4 or bits+lz4 for inputs on the way to the server.
         ~robot_slowdown (double, 1): emulates a processor this many times slower; 1: none.
         ~check_every (int, 0): every so many frames the result is compared with the unsplit model; 0: never.
         ~folder (string, ~/.cache/intra_dp_ros/robot): profiles and plans.

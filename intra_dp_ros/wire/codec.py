@@ -247,9 +247,63 @@ def _decode_lz4(data: bytes, array: np.ndarray) -> None:
         raise CodecError("broken lz4 data: {}".format(error)) from None
 
 
+def _longest_lz4(nbytes: int) -> int:
+    return nbytes + 4 * (nbytes // _LZ4_BLOCK + 1) + 15
+
+
+# bits+lz4: a byte, the number of bits (1..7) of which no element needs more, then as lz4 their planes, lowest first,
+# eight elements a byte.  Where elements do not fit into 7 bits the byte is _WHOLE, and lz4 of the elements follows.
+
+_WHOLE = 8
+_MOST_PLANES = 7
+_UNPACKED = 1 << 17  # elements that are unpacked at once: a multiple of 8 that stays in the cache
+
+
+def _encode_bits(array: np.ndarray) -> bytes:
+    flat = np.ascontiguousarray(array).reshape(-1)
+    planes = _planes(flat)
+    if planes == _WHOLE:
+        return bytes([_WHOLE]) + _encode_lz4(flat)
+    narrow = flat.view(np.uint8) if flat.itemsize == 1 else flat.astype(np.uint8)
+    packed = np.concatenate([np.packbits(narrow & (1 << plane)) for plane in range(planes)])
+    return bytes([planes]) + _encode_lz4(packed)
+
+
+def _planes(flat: np.ndarray) -> int:
+    """Bits that every element needs at most, or _WHOLE when they are not few."""
+    if flat.dtype.kind not in "biu":
+        return _WHOLE
+    least, most = (int(flat.min()), int(flat.max())) if flat.size else (0, 0)
+    return max(1, most.bit_length()) if least >= 0 and most < 1 << _MOST_PLANES else _WHOLE
+
+
+def _decode_bits(data: bytes, array: np.ndarray) -> None:
+    if not data:
+        raise CodecError("no bytes, expected the number of bit planes first")
+    planes = data[0]
+    if planes == _WHOLE:
+        _decode_lz4(data[1:], array)
+        return
+    most = {"b": 1, "f": 0}.get(array.dtype.kind, _MOST_PLANES)
+    if not 1 <= planes <= most:
+        raise CodecError("{} bit planes of {}, expected 1 to {}, or {} for whole elements".format(
+            planes, array.dtype, most, _WHOLE))
+    packed = np.empty((planes, (array.size + 7) // 8), np.uint8)
+    _decode_lz4(data[1:], packed)
+    flat = array.reshape(-1)
+    for first in range(0, array.size, _UNPACKED):
+        part = flat[first:first + _UNPACKED]
+        bits = np.unpackbits(packed[:, first // 8:(first + _UNPACKED) // 8], axis=1)[:, :len(part)]
+        for plane in range(1, planes):
+            bits[0] |= bits[plane] << plane
+        part[...] = bits[0]
+
+
 CODECS: Dict[str, Codec] = {
     "raw": Codec(lambda array: array.tobytes(), _decode_raw, lambda shape, nbytes: nbytes),
     "png": Codec(_encode_png, _decode_png, _longest_png, "cv2", "python3-opencv"),
-    "lz4": Codec(_encode_lz4, _decode_lz4, lambda shape, nbytes: nbytes + 4 * (nbytes // _LZ4_BLOCK + 1) + 15,
-                 "roslz4", "python3-roslz4"),
+    "lz4": Codec(_encode_lz4, _decode_lz4, lambda shape, nbytes: _longest_lz4(nbytes), "roslz4", "python3-roslz4"),
+    # seven planes of a single element are longer than the element
+    "bits+lz4": Codec(_encode_bits, _decode_bits, lambda shape, nbytes: 1 + _longest_lz4(nbytes + _MOST_PLANES),
+                      "roslz4", "python3-roslz4"),
 }
