@@ -136,7 +136,7 @@ def needed_rows(tiling: Tiling, server_stop: Sequence[int], robot_start: Sequenc
 
 
 def input_codec(tiling: Tiling, codec: str) -> Callable[[int, str], str]:
-    """For `complete`: this codec for the graph's inputs, raw for everything else; `VOLUMES` also for outputs in bytes."""
+    """For `complete`: this codec for the graph's inputs, raw for all else; `VOLUMES` also for outputs in bytes."""
     graph = tiling.graph
     coded = frozenset(graph.inputs)
     if codec == VOLUMES:

@@ -162,7 +162,7 @@ def test_texts_that_are_no_plan(text):
 
 def test_the_codec_of_volumes_is_for_classes_that_come_back_too():
     graph = record(lambda x: (x.argmax(1).to(torch.uint8), x * 0.5), (torch.zeros(1, 4, 8, 8),)).graph
-    tiling = Tiling(graph, 2)
+    tiling = Tiling(graph, (2,))
     classes, scores = graph.outputs
     for codec, of_classes in (("bits+lz4", "bits+lz4"), ("lz4", "raw")):
         codecs = input_codec(tiling, codec)
