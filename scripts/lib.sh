@@ -10,15 +10,15 @@ NOETIC=/opt/ros/noetic/setup.bash
 export PATH="/usr/bin:$PATH"
 
 # What the workspace is made of; everything else of the checkout stays out of sight of catkin, rospack and rosrun.
-WORKSPACE_ENTRIES=(CMakeLists.txt package.xml setup.py CHANGELOG.rst LICENSE config intra_dp_ros launch msg scripts srv test)
+WORKSPACE_ENTRIES=(CMakeLists.txt package.xml setup.py CHANGELOG.rst LICENSE cfg config intra_dp_ros launch msg scripts srv test)
 
 COMMON_PACKAGES=(build-essential cmake iproute2 iptables python3-flake8 python3-hypothesis python3-matplotlib
   python3-networkx python3-numpy python3-opencv python3-psutil python3-pytest python3-scipy python3-setuptools python3-tqdm)
-DEBIAN_PACKAGES=(catkin catkin-lint librostest-dev python3-cv-bridge python3-diagnostic-updater python3-rosbag
-  python3-roslaunch python3-rospy python3-rostest python3-torch python3-torchvision ros-base ros-core-python-dev
+DEBIAN_PACKAGES=(catkin catkin-lint libdynamic-reconfigure-config-init-mutex-dev librostest-dev python3-cv-bridge
+  python3-diagnostic-updater python3-dynamic-reconfigure python3-rosbag python3-roslaunch python3-rospy python3-rostest python3-tf2-ros python3-torch python3-torchvision ros-base ros-core-python-dev
   ros-message-generation rosbash)
-NOETIC_PACKAGES=(python3-catkin-lint ros-noetic-cv-bridge ros-noetic-diagnostic-updater ros-noetic-message-filters
-  ros-noetic-message-generation ros-noetic-ros-base ros-noetic-rostest ros-noetic-visualization-msgs)
+NOETIC_PACKAGES=(python3-catkin-lint ros-noetic-cv-bridge ros-noetic-diagnostic-updater
+  ros-noetic-dynamic-reconfigure ros-noetic-message-generation ros-noetic-ros-base ros-noetic-rostest ros-noetic-tf2-ros ros-noetic-visualization-msgs)
 
 fail() {
   echo "$(basename "$0"): $*" >&2
@@ -54,7 +54,7 @@ workspace_state() {
     cd "$REPO"
     echo "$REPO $PYTHON"
     ls -d scripts/* intra_dp_ros/*/ "${WORKSPACE_ENTRIES[@]}" 2>/dev/null || true
-    cat CMakeLists.txt package.xml setup.py msg/*.msg srv/*.srv
+    cat CMakeLists.txt package.xml setup.py cfg/*.cfg msg/*.msg srv/*.srv
   ) | sha256sum
 }
 

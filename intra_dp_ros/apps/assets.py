@@ -81,6 +81,23 @@ ASSETS: Dict[str, Asset] = {
 }
 
 
+#: Photographs, for what needs real ones: file -> (SHA-256, size [byte]).
+_PHOTOS = {
+    "aloeL.jpg": ("cce5736808efe80d9f04b118dbb978c344d4345672b332718c3e039a3eeb8eee", 315069),
+    "basketball1.png": ("ba06f6701f7260998b430c39b6557f775497e6ce7b1a74f0b7ea6af371bf54a6", 132826),
+    "building.jpg": ("742a1baad62ac82e91e718e77eedf7e85c2eddc4badfb8c87c6cbc86c45a8b07", 79718),
+    "fruits.jpg": ("9c031d80a1c52da5eca790db896baffec6a7e52bf786cdb7bbfca5c7f880e6a1", 82429),
+    "graf1.png": ("1504b769303c7bde00fa578eeaad3c68e02aceabeb1242e556f1f8d19e4bdea5", 951440),
+    "home.jpg": ("23b8cf46a1965d0ec33459b875aed43187802834db49e0daa9fa2cc842e9d8d2", 32197),
+    "leuvenA.jpg": ("b2977cdbd9fb3f94dadd6f76cf586d145676deb8a22b5f0f42149d21c058c09f", 324949),
+    "messi5.jpg": ("1d570e49654e84c7a943918537bd9e5e1ef82920152e147c834006e235be97c9", 72937),
+    "rubberwhale1.png": ("eb312435369dac9efcc92f7e098edbd9ed8d7e6dfede8b3b4d8e3702cd80b796", 360913),
+}
+PHOTOS = tuple(_PHOTOS)
+ASSETS.update((name, Asset("opencv-doc", "usr/share/doc/opencv-doc/examples/data/" + name, *known))
+              for name, known in _PHOTOS.items())
+
+
 class AssetError(RuntimeError):
     """Something could not be fetched; the message names it and the remedy."""
 

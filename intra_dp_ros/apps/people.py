@@ -1,4 +1,4 @@
-"""People in images: fit an image to a model's input, decode the model's outputs, draw the result.
+"""People in images: decode a model's outputs, draw the result.
 
 numpy and OpenCV only.  Coordinates are pixels of the application's image, x to the right, y down.
 """
@@ -7,6 +7,8 @@ from typing import Callable, Dict, List, Sequence, Tuple
 
 import cv2
 import numpy as np
+
+from intra_dp_ros.wire.picture import Letterbox
 
 #: The 17 keypoints of COCO in the order of the models' outputs.
 KEYPOINTS: Tuple[str, ...] = (
@@ -22,28 +24,7 @@ SKELETON: Tuple[Tuple[int, int], ...] = (
 _PERSON_CLASS = 0  # of COCO's 80 classes
 _OVERLAP = 0.6  # intersection over union from which two boxes are the same person
 _DRAWN_KEYPOINT = 0.2  # keypoints below this score are not drawn
-
-
-@dataclass(frozen=True)
-class Letterbox:
-    """How an image was fitted into a model's input: scaled by one factor, centred, the rest black."""
-
-    image_size: Tuple[int, int]  # height, width [pixel] of the application's image
-    model_size: Tuple[int, int]  # height, width [pixel] of the model's input
-    scale_x: float  # model pixels per image pixel; equal to scale_y up to rounding to whole pixels
-    scale_y: float
-    left: int  # [pixel] of the model's input
-    top: int
-
-    def to_image(self, x: np.ndarray, y: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-        """Points in the model's input -> points in the image, clipped to it."""
-        height, width = self.image_size
-        return (np.clip((np.asarray(x) - self.left) / self.scale_x, 0.0, width),
-                np.clip((np.asarray(y) - self.top) / self.scale_y, 0.0, height))
-
-    def to_model(self, x: np.ndarray, y: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-        """Points in the image -> points in the model's input."""
-        return np.asarray(x) * self.scale_x + self.left, np.asarray(y) * self.scale_y + self.top
+_OWN_KEYPOINT = 50.0  # [pixel] of KAPAO's input: a keypoint found by itself replaces a person's own within this
 
 
 @dataclass(frozen=True)
@@ -59,52 +40,6 @@ class PersonDetection:
     score: float  # 0..1
     box: Tuple[float, float, float, float]  # x_min, y_min, x_max, y_max [pixel]
     keypoints: Tuple[PersonKeypoint, ...]  # empty for models that give boxes only
-
-
-def letterbox(image_size: Sequence[int], model_size: Sequence[int]) -> Letterbox:
-    """The fit of an image of `(height, width)` into a model input of `(height, width)`.
-
-    Raises:
-        ValueError: a size is not positive.
-    """
-    height, width = int(image_size[0]), int(image_size[1])
-    model_height, model_width = int(model_size[0]), int(model_size[1])
-    if min(height, width, model_height, model_width) < 1:
-        raise ValueError("sizes must be positive, got image {}x{} and model {}x{}".format(
-            height, width, model_height, model_width))
-    scale = min(model_height / height, model_width / width)
-    new_height, new_width = max(1, int(round(height * scale))), max(1, int(round(width * scale)))
-    return Letterbox((height, width), (model_height, model_width), new_width / width, new_height / height,
-                     (model_width - new_width) // 2, (model_height - new_height) // 2)
-
-
-def preprocess(rgb: np.ndarray, size: Sequence[int]) -> Tuple[np.ndarray, Letterbox]:
-    """Fit an image to the model.
-
-    Args:
-        rgb: uint8 `[H, W, 3]`.
-        size: `(height, width)` of the model's input.
-
-    Returns:
-        uint8 `[1, height, width, 3]` and the way back.
-
-    Raises:
-        TypeError: `rgb` is no uint8 image with three channels.
-    """
-    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
-        raise TypeError("expected a uint8 RGB image [H, W, 3], got {} {}".format(rgb.dtype, list(rgb.shape)))
-    fit = letterbox(rgb.shape[:2], size)
-    height, width = fit.model_size
-    new_height, new_width = int(round(fit.image_size[0] * fit.scale_y)), int(round(fit.image_size[1] * fit.scale_x))
-    if (new_height, new_width) != rgb.shape[:2]:
-        # Area averaging keeps thin limbs from aliasing when the image shrinks a lot.
-        method = cv2.INTER_AREA if fit.scale_x < 0.5 else cv2.INTER_LINEAR
-        rgb = cv2.resize(rgb, (new_width, new_height), interpolation=method)
-    if (new_height, new_width) == (height, width):
-        return np.ascontiguousarray(rgb)[None], fit
-    out = np.zeros((1, height, width, 3), np.uint8)
-    out[0, fit.top:fit.top + new_height, fit.left:fit.left + new_width] = rgb
-    return out, fit
 
 
 def decode(model_name: str, outputs: Sequence[np.ndarray], fit: Letterbox, threshold: float) -> List[PersonDetection]:
@@ -151,6 +86,42 @@ def _decode_centernet(outputs: Sequence[np.ndarray], fit: Letterbox, threshold: 
     return people
 
 
+def _decode_kapao(outputs: Sequence[np.ndarray], fit: Letterbox, threshold: float) -> List[PersonDetection]:
+    """Rows `[N, 40]` and which of them count, bool `[N]`: box, score, class, 17 x (x, y) [pixel of the model's input].
+
+    As KAPAO has it (section 3.3 of its paper): a person (class 0) comes with all keypoints, and a keypoint that was
+    found by itself (class 1 + its index) replaces the nearest person's when it is close.  Keypoints that nothing
+    confirmed carry the person's score.
+    """
+    if len(outputs) != 2 or outputs[0].ndim != 2 or outputs[0].shape[1] != 40 or outputs[1].shape != \
+            outputs[0].shape[:1]:
+        raise ValueError("kapao gives outputs [N, 40] and [N], got {}".format([list(out.shape) for out in outputs]))
+    rows = outputs[0][outputs[1].astype(bool)].astype(np.float64)
+    kinds = np.round(rows[:, 5]).astype(int)
+    persons = rows[(kinds == _PERSON_CLASS) & (rows[:, 4] >= threshold)]
+    points = persons[:, 6:].reshape(-1, len(KEYPOINTS), 2).copy()
+    scores = np.repeat(persons[:, 4:5], len(KEYPOINTS), axis=1)
+    confirmed = np.zeros_like(scores)
+    for row, kind in zip(rows, kinds):
+        if kind == _PERSON_CLASS or not len(persons) or not 1 <= kind <= len(KEYPOINTS):
+            continue
+        centre = (row[:2] + row[2:4]) / 2.0
+        away = np.hypot(*(points[:, kind - 1] - centre).T)
+        nearest = int(np.argmin(away))
+        if away[nearest] < _OWN_KEYPOINT and row[4] > confirmed[nearest, kind - 1]:
+            points[nearest, kind - 1] = centre
+            confirmed[nearest, kind - 1] = scores[nearest, kind - 1] = row[4]
+    people = []
+    for row, own, sure in zip(persons, points, scores):
+        (x_min, x_max), (y_min, y_max) = fit.to_image(row[[0, 2]], row[[1, 3]])
+        xs, ys = fit.to_image(own[:, 0], own[:, 1])
+        people.append(PersonDetection(
+            float(row[4]), (float(x_min), float(y_min), float(x_max), float(y_max)),
+            tuple(PersonKeypoint(name, float(x), float(y), float(score))
+                  for name, x, y, score in zip(KEYPOINTS, xs, ys, sure))))
+    return people
+
+
 def _rows(outputs: Sequence[np.ndarray], columns: int, name: str) -> np.ndarray:
     if len(outputs) != 1 or outputs[0].ndim != 3 or outputs[0].shape[0] != 1 or outputs[0].shape[2] != columns:
         raise ValueError("{} gives one output [1, N, {}], got {}".format(
@@ -180,17 +151,23 @@ def overlap(a: Sequence[float], b: Sequence[float]) -> float:
 DECODERS: Dict[str, Callable[[Sequence[np.ndarray], Letterbox, float], List[PersonDetection]]] = {
     "movenet-multipose": _decode_multipose,
     "centernet": _decode_centernet,
+    "kapao": _decode_kapao,
 }
 
 
-def draw(rgb: np.ndarray, people: Sequence[PersonDetection]) -> np.ndarray:
-    """A copy of the image (uint8 `[H, W, 3]`) with boxes, skeletons and scores drawn in."""
+def draw(rgb: np.ndarray, people: Sequence[PersonDetection], ids: Sequence[int] = ()) -> np.ndarray:
+    """A copy of the image (uint8 `[H, W, 3]`) with boxes, skeletons and scores drawn in.
+
+    Args:
+        ids: who they are, one number a person: written beside the score, and everybody keeps their colour.
+    """
     out = np.array(rgb, order="C")
     for index, person in enumerate(people):
-        color = _COLORS[index % len(_COLORS)]
+        color = color_of(ids[index] if ids else index)
         x_min, y_min, x_max, y_max = [int(round(v)) for v in person.box]
         cv2.rectangle(out, (x_min, y_min), (x_max, y_max), color, 2)
-        cv2.putText(out, "{:.2f}".format(person.score), (x_min, max(12, y_min - 4)), cv2.FONT_HERSHEY_SIMPLEX, 0.45,
+        label = "{:.2f}".format(person.score) if not ids else "#{} {:.2f}".format(ids[index], person.score)
+        cv2.putText(out, label, (x_min, max(12, y_min - 4)), cv2.FONT_HERSHEY_SIMPLEX, 0.45,
                     color, 1, cv2.LINE_AA)
         points = [(int(round(k.x)), int(round(k.y))) if k.score >= _DRAWN_KEYPOINT else None for k in person.keypoints]
         for a, b in SKELETON if points else ():
@@ -200,6 +177,11 @@ def draw(rgb: np.ndarray, people: Sequence[PersonDetection]) -> np.ndarray:
             if point:
                 cv2.circle(out, point, 2, (255, 255, 255), -1, cv2.LINE_AA)
     return out
+
+
+def color_of(number: int) -> Tuple[int, int, int]:
+    """Red, green, blue, 0..255, of a person."""
+    return _COLORS[number % len(_COLORS)]
 
 
 _COLORS = ((255, 80, 80), (80, 200, 80), (90, 140, 255), (255, 200, 60), (220, 90, 220), (60, 210, 210))

@@ -1,87 +1,85 @@
-"""From an image to people: preprocess, split inference, decode."""
-import time
-from dataclasses import dataclass
-from typing import Callable, List, Tuple
+"""A named model on camera images: fit the image to it, make people of what it gives."""
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
 
 from intra_dp_ros.apps.models import LoadedModel
-from intra_dp_ros.apps.people import PersonDetection, decode, preprocess
+from intra_dp_ros.apps.people import PersonDetection, decode
 from intra_dp_ros.graph.record import Recording, RecordingError, record
-from intra_dp_ros.runtime.robot import Robot
-from intra_dp_ros.runtime.stats import Inference
+from intra_dp_ros.graph.registry import TORCH_DTYPE
+from intra_dp_ros.wire.picture import Letterbox, preprocess
+from intra_dp_ros.wire.source import Source
+
+_KAPAO_GREY = 114  # of its training images where they do not fill the input; the other models' is black
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What is known of one image."""
-
-    people: List[PersonDetection]
-    inference: Inference
-    inputs: Tuple[torch.Tensor, ...]  # what the model was given
-    decode_s: float  # decoding the outputs
-
-
-class ImagePipeline:
-    """A named model on camera images.
+class ImageModel:
+    """What happens to an image before and after the model.
 
     Args:
-        model: with one uint8 image `[1, H, W, 3]` as its input.
-        robot: runs the recorded model.
-        threshold: least score of a person; None: the model's own.
+        model: with one uint8 image `[1, H, W, 3]` or `[1, 3, H, W]` as its input.
+        threshold: least score of a person, 0..1; below 0: the model's own.
 
     Raises:
         ValueError: the model does not take one image.
     """
 
-    def __init__(self, model: LoadedModel, robot: Robot, threshold: float = -1.0) -> None:
+    def __init__(self, model: LoadedModel, threshold: float = -1.0) -> None:
         self.model = model
-        self.robot = robot
         self._threshold = threshold if threshold >= 0.0 else model.threshold
-        self._size = image_size(model)
+        self.size, self._is_planar = _image_layout(model)
+        self.fill = _KAPAO_GREY if self._is_planar else 0
 
-    def __call__(self, rgb: np.ndarray, stamp: Tuple[int, int] = (0, 0), frame_id: str = "",
-                 started: Callable[[], None] = lambda: None) -> Answer:
-        """People in an image.
+    def prepare(self, rgb: np.ndarray) -> Tuple[Tuple[torch.Tensor, ...], Letterbox]:
+        """The model's inputs for an image (uint8 `[H, W, 3]`), and the way back to its pixels."""
+        fitted, fit = preprocess(rgb, self.size, self.fill)
+        if self._is_planar:
+            fitted = fitted.transpose(0, 3, 1, 2)
+        return (torch.from_numpy(np.ascontiguousarray(fitted)),), fit
 
-        Args:
-            rgb: uint8 `[H, W, 3]`.
-            stamp, frame_id: of the sensor message.
-            started: called when the image is ready for the model.
-        """
-        fitted, fit = preprocess(rgb, self._size)
-        inputs = (torch.from_numpy(np.ascontiguousarray(fitted)),)
-        started()
-        inference = self.robot.infer(inputs, stamp, frame_id)
-        began = time.perf_counter()
-        people: List[PersonDetection] = []
-        if self.model.decode:
-            people = decode(self.model.decode, [out.numpy() for out in inference.outputs], fit, self._threshold)
-        return Answer(people, inference, inputs, time.perf_counter() - began)
+    def source(self, data: bytes) -> Optional[Source]:
+        """How the server comes to the same input from the encoded image; None where the bytes are no JPEG."""
+        return Source(data, self.size, self.fill, self._is_planar) if data[:2] == b"\xff\xd8" else None
+
+    def people(self, outputs: Sequence[torch.Tensor], fit: Letterbox) -> List[PersonDetection]:
+        """The people in the model's outputs, best first; none where its outputs are not people."""
+        if not self.model.decode:
+            return []
+        return decode(self.model.decode, [out.numpy() for out in outputs], fit, self._threshold)
+
+    def unsplit(self, rgb: np.ndarray) -> List[PersonDetection]:
+        """The people in an image (uint8 `[H, W, 3]`), by the model as it is, in this process."""
+        inputs, fit = self.prepare(rgb)
+        with torch.inference_mode():
+            outputs = self.model.module(*inputs)
+        return self.people(outputs if isinstance(outputs, (tuple, list)) else (outputs,), fit)
 
 
-def image_size(model: LoadedModel) -> Tuple[int, int]:
-    """Height and width of a model's input image.
+def _image_layout(model: LoadedModel) -> Tuple[Tuple[int, int], bool]:
+    """Height and width of a model's input image, and whether its channels come first.
 
     Raises:
         ValueError: its input is not one uint8 image.
     """
     spec = model.input_specs[0] if len(model.input_specs) == 1 else None
-    if spec is None or spec.dtype != "uint8" or len(spec.shape) != 4 or spec.shape[0] != 1 or spec.shape[3] != 3:
-        raise ValueError("model {!r} does not take one uint8 image [1, H, W, 3] but {}: use it from Python".format(
-            model.name, [(s.shape, s.dtype) for s in model.input_specs]))
-    return spec.shape[1], spec.shape[2]
+    if spec is not None and spec.dtype == "uint8" and len(spec.shape) == 4 and spec.shape[0] == 1:
+        if spec.shape[3] == 3:
+            return (spec.shape[1], spec.shape[2]), False
+        if spec.shape[1] == 3:
+            return (spec.shape[2], spec.shape[3]), True
+    raise ValueError("model {!r} does not take one uint8 image [1, H, W, 3] or [1, 3, H, W] but {}: use it from Python"
+                     .format(model.name, [(s.shape, s.dtype) for s in model.input_specs]))
 
 
 def record_model(model: LoadedModel) -> Recording:
-    """The graph of an image model, recorded with a black image.
+    """The graph of a model, recorded with zeros.
 
     Raises:
         RecordingError: the model, or the end of it, cannot be recorded: a node has none of its code to go on with.
     """
-    height, width = image_size(model)
-    recording = record(model.module, (torch.zeros((1, height, width, 3), dtype=torch.uint8),))
+    recording = record(model.module, tuple(torch.zeros(s.shape, dtype=TORCH_DTYPE[s.dtype])
+                                           for s in model.input_specs))
     if recording.tail is not None:
         raise RecordingError("model {!r} cannot run in a node, only from Python: {}".format(
             model.name, recording.tail.sentence))

@@ -1,8 +1,8 @@
 """Between point clouds and the volumes of scene completion; numpy only.
 
 Axis order.  The network takes occupancies `[1, 1, X, Z, Y]` and gives classes `[1, X, Z, Y]`: x first (its rows, which
-are what robot and server divide), the 32 vertical cells in the middle.  In this order SemanticKITTI's
-volumes reach SCONet (as in LMSCNet, Roldao et al., 2020, axes [x, y, z] are moved to [x, z, y]), so trained weights fit.
+are what robot and server divide), the 32 vertical cells in the middle.  In this order the volumes of SemanticKITTI
+reach SCONet (as in LMSCNet, Roldao et al., 2020, axes [x, y, z] are moved to [x, z, y]), so trained weights fit.
 Everything else here speaks of cells in the order x, y, z.
 
 The grid is AGRNav's: 256 x 256 x 32 cells of 0.1 m from (-10, -10, -0.1) on, x forward, y left, z up.

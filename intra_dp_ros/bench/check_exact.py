@@ -79,7 +79,7 @@ def check(name: str, module: Callable, inputs: Sequence[torch.Tensor], plans: in
         plan = random_plan(tiling, kind, order)
         validate(tiling, plan)
         outputs = run_both_sides(kernels, plan, inputs, order)
-        if recording.tail is None:
+        if not recording.rest:
             error, is_equal = compare(leaves(recording.finish(module, inputs, {}, outputs[:count])), reference)
         else:
             error, is_equal = compare(outputs[:count], recorded[:count])
@@ -92,7 +92,7 @@ def check(name: str, module: Callable, inputs: Sequence[torch.Tensor], plans: in
             "" if is_equal else "  decided differently" if decided and error <= TOLERANCE else "  NOT EQUAL"))
     kinds = Counter(rule.kind for rule in tiling.rules)
     return Result(name, len(tiling.rules), kinds[LOCAL], kinds[REDUCE], plans, worst, are_equal, bool(decided),
-                  recording.tail.sentence if recording.tail is not None else "", rest_equal)
+                  recording.rest, rest_equal)
 
 
 def _rest_is_equal(recording: Recording, module: Callable, inputs: Sequence[torch.Tensor],

@@ -10,6 +10,7 @@ from intra_dp_ros.graph.graph import Graph
 
 _DECIDING = frozenset((
     "topk sort argsort argmax argmin max min nms intra_dp_ros::nms one_hot floor ceil round trunc sign fmod remainder "
+    "intra_dp_ros::topk_above intra_dp_ros::batched_nms intra_dp_ros::heatmap_keypoints "
     "floor_divide eq ne lt le gt ge isnan isinf isfinite nonzero unique bucketize").split())
 
 

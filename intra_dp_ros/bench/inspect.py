@@ -171,8 +171,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         recording = record(model.module, random_inputs(model, options.seed))
         tiling = Tiling(prepare(recording).graph)
         print(describe("{} ({} weights)".format(model.name, model.weights), tiling))
-        if recording.tail is not None:
-            print("\nthe recording ends at {}; the rest runs in the application".format(recording.tail))
+        if recording.rest:
+            print("\n" + recording.rest)
         if options.json:
             with open(options.json, "w") as file:
                 json.dump({"model": model.name, "operators": [asdict(o) for o in operators(tiling)]}, file, indent=1)

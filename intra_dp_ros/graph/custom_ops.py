@@ -1,8 +1,10 @@
 """Operators of this package, ``intra_dp_ros::NAME``: steps whose ATen form has a result of no fixed shape.
 
 They are defined through PyTorch's own interface (the same from 1.13 on), are free of side effects, and check their
-arguments, because a server runs them on what it got over the network.
+arguments, because a server runs them on what it got over the network.  Those of detectors are in `detection_ops`.
 """
+from typing import Any, Callable
+
 import numpy as np
 import torch
 from torch import library
@@ -11,8 +13,8 @@ from torch import library
 MAX_BOXES = 4096
 _BLOCK = 128
 
-_library = library.Library("intra_dp_ros", "DEF")
-_library.define("nms(Tensor boxes, Tensor scores, float iou_threshold) -> Tensor")
+LIBRARY = library.Library("intra_dp_ros", "DEF")
+LIBRARY.define("nms(Tensor boxes, Tensor scores, float iou_threshold) -> Tensor")
 
 
 def nms(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float) -> torch.Tensor:
@@ -43,19 +45,27 @@ def nms(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float) -> torc
     if not 0.0 <= iou_threshold <= 1.0:
         raise ValueError("nms takes an iou_threshold from 0 to 1, got {}".format(iou_threshold))
     order = torch.sort(scores, descending=True, stable=True).indices
-    ranked = boxes.index_select(0, order)
+    keep = torch.zeros(len(order), dtype=torch.bool, device=boxes.device)
+    keep[order] = survivors(boxes.index_select(0, order), iou_threshold)
+    return keep
+
+
+def survivors(ranked: torch.Tensor, iou_threshold: float) -> torch.Tensor:
+    """Greedy suppression of boxes `[N, 4]` that come by descending score: bool `[N]`, true where the box stays."""
     if ranked.dtype in (torch.float16, torch.bfloat16):
         ranked = ranked.float()  # areas overflow float16
-    gone = np.zeros(len(order), dtype=bool)
-    for start in range(0, len(order), _BLOCK):  # a block of rows of overlaps fits into the cache
-        overlaps = _overlaps(ranked[start:start + _BLOCK], ranked[start:], iou_threshold).cpu().numpy()
+    threshold = np.float32(iou_threshold)
+    if ranked.dtype == torch.float32 and threshold > iou_threshold:
+        # torchvision compares in double: the largest float32 that is not above the threshold decides alike
+        threshold = np.nextafter(threshold, np.float32(-1))
+    gone = np.zeros(len(ranked), dtype=bool)
+    for start in range(0, len(ranked), _BLOCK):  # a block of rows of overlaps fits into the cache
+        overlaps = _overlaps(ranked[start:start + _BLOCK], ranked[start:], float(threshold)).cpu().numpy()
         rest = gone[start:]
         for rank, row in enumerate(overlaps):
             if not rest[rank]:
                 rest[rank + 1:] |= row[rank + 1:]
-    keep = torch.zeros(len(order), dtype=torch.bool, device=boxes.device)
-    keep[order] = ~torch.from_numpy(gone).to(boxes.device)
-    return keep
+    return ~torch.from_numpy(gone).to(ranked.device)
 
 
 def _overlaps(boxes: torch.Tensor, others: torch.Tensor, threshold: float) -> torch.Tensor:
@@ -67,5 +77,10 @@ def _overlaps(boxes: torch.Tensor, others: torch.Tensor, threshold: float) -> to
     return common / ((x2 - x1) * (y2 - y1) + (p2 - p1) * (q2 - q1) - common) > threshold
 
 
-_library.impl("nms", nms, "CPU")
-_library.impl("nms", nms, "CUDA")
+def implement(name: str, function: Callable[..., Any]) -> None:
+    """Make `function` the operator's implementation on every device."""
+    for device in ("CPU", "CUDA"):
+        LIBRARY.impl(name, function, device)
+
+
+implement("nms", nms)

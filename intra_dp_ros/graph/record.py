@@ -18,6 +18,7 @@ from intra_dp_ros.graph.recorder import Recorder
 from intra_dp_ros.graph.registry import ALLOWED
 from intra_dp_ros.graph.replay import CallRecord, Ended, Fill, ReplayError, Tail, replay
 from intra_dp_ros.graph.structure import flatten, leaves, map_tensors, signature, unflatten
+from intra_dp_ros.graph.two_parts import TwoParts
 from intra_dp_ros.graph.views import Group
 
 __all__ = ["Recording", "RecordingError", "ReplayError", "record", "unflatten"]
@@ -35,6 +36,14 @@ class Recording:
     weights: Dict[str, torch.Tensor]  # key of graph.constants -> value, on the model's device
     result: Any = None  # the model's result with Ref(i) for outputs[i], in its own containers; None: as the graph's
     tail: Optional[Tail] = None  # what of the model is not in the graph; None: nothing
+    own_end: str = ""  # class of a model of `TwoParts`, whose own end follows; "": none does
+
+    @property
+    def rest(self) -> str:
+        """What runs in the application, in a sentence; "" when all of the model is in the graph."""
+        if self.tail is not None:
+            return self.tail.sentence
+        return "{}.finished runs in the application".format(self.own_end) if self.own_end else ""
 
     def finish(self, model: Callable, args: Sequence[Any], kwargs: Mapping[str, Any],
                outputs: Sequence[torch.Tensor]) -> Any:
@@ -44,15 +53,18 @@ class Recording:
             ReplayError: the rest of the model cannot go on from there, because the model did something else before.
         """
         if self.tail is not None:
-            return replay(self.tail, model, (args, kwargs), outputs)
-        return unflatten(self.graph.structure if self.result is None else self.result, outputs)
+            begun = replay(self.tail, model.begun if self.own_end else model, (args, kwargs), outputs)
+        else:
+            begun = unflatten(self.graph.structure if self.result is None else self.result, outputs)
+        return model.finished(begun) if self.own_end else begun
 
 
 def record(model: Callable, args: Tuple[Any, ...], kwargs: Optional[Mapping[str, Any]] = None) -> Recording:
     """Record one call ``model(*args, **kwargs)``.
 
     Args:
-        model: a module in eval mode, or any callable; it is neither changed nor traced.
+        model: a module in eval mode, or any callable; it is neither changed nor traced.  One of `TwoParts` is recorded
+            up to where it says.
         args, kwargs: real inputs; every tensor in them becomes an input of the graph (in order, `kwargs` last),
             everything else is part of the recorded program.  They are copied, never written to.
 
@@ -60,6 +72,8 @@ def record(model: Callable, args: Tuple[Any, ...], kwargs: Optional[Mapping[str,
         RecordingError: the model has no part of some work that is a fixed sequence of allowed operators; the message
             names the operator, the line of the model's code and the remedy.
     """
+    if isinstance(model, TwoParts):
+        return replace(record(model.begun, args, kwargs), own_end=type(model).__name__)
     call = (tuple(args), dict(kwargs or {}))
     if not leaves(call):
         raise RecordingError("the call has no tensor argument, so there is nothing to record")

@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 import torch
 
-from intra_dp_ros.graph import custom_ops  # noqa: F401  (defines torch.ops.intra_dp_ros)
+from intra_dp_ros.graph import detection_ops  # noqa: F401  (defines torch.ops.intra_dp_ros)
 from intra_dp_ros.graph.graph import ITEMSIZE, Const, DType, GraphError, OpNode, Ref, iter_args
 
 #: The one table between the names in a graph and torch's dtypes.
@@ -85,7 +85,8 @@ FAMILIES: Dict[str, Tuple[str, ...]] = {
         "masked_fill.Tensor", "nan_to_num", "to.dtype", "clone",
     ),
     "pool": (
-        "max_pool1d", "max_pool2d", "max_pool3d", "max_pool2d_with_indices", "avg_pool1d", "avg_pool2d", "avg_pool3d",
+        "max_pool1d", "max_pool2d", "max_pool3d", "max_pool2d_with_indices", "max_pool3d_with_indices", "avg_pool1d",
+        "avg_pool2d", "avg_pool3d",
         "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "_adaptive_avg_pool2d",
         "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d",
     ),
@@ -109,7 +110,8 @@ FAMILIES: Dict[str, Tuple[str, ...]] = {
     ),
     "reduce": (
         "mean", "mean.dim", "sum", "sum.dim_IntList", "prod", "prod.dim_int", "amax", "amin", "max", "max.dim",
-        "min", "min.dim", "argmax", "argmin", "any", "any.dim", "all", "all.dim", "var.dim", "var.correction",
+        "min", "min.dim", "argmax", "argmin", "any", "any.dim", "any.dims", "all", "all.dim",
+        "all.dims", "var.dim", "var.correction",
         "std.dim", "std.correction", "var", "std", "norm.ScalarOpt_dim", "norm.Scalar", "linalg_vector_norm",
         "logsumexp", "cumsum", "topk", "sort", "sort.stable", "argsort",
     ),
@@ -118,7 +120,13 @@ FAMILIES: Dict[str, Tuple[str, ...]] = {
         "index_add", "index_copy", "index_fill.int_Scalar", "masked_scatter", "embedding", "one_hot", "take_along_dim",
         "take", "cdist", "torchvision::roi_align", "intra_dp_ros::nms",
     ),
+    "detection": ("intra_dp_ros::topk_above", "intra_dp_ros::batched_nms", "intra_dp_ros::multiscale_roi_align",
+                  "intra_dp_ros::heatmap_keypoints", "intra_dp_ros::linear_rows", "intra_dp_ros::conv2d_rows",
+                  "intra_dp_ros::conv_transpose2d_rows"),
 }
+
+#: Operators of this package that call one of torchvision's.
+_ON_TORCHVISION = frozenset({"intra_dp_ros::multiscale_roi_align"})
 
 ALLOWED: Dict[str, OpInfo] = {
     op: OpInfo(family, op.split("::")[0] if "::" in op else "aten") for family, ops in FAMILIES.items() for op in ops
@@ -140,7 +148,7 @@ def resolve(op: str) -> Callable:
     if info is None:
         raise GraphError("operator {!r} is not allowed: only operators of the registry are run".format(op))
     name, _, overload = op.split("::")[-1].partition(".")
-    if info.namespace == "torchvision":
+    if info.namespace == "torchvision" or op in _ON_TORCHVISION:
         try:
             import torchvision  # noqa: F401  (registers its operators)
         except ImportError as error:

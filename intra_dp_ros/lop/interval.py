@@ -3,7 +3,7 @@
 An `IntervalMap` answers, for one operator and one of its inputs, which input rows an output row needs.  It is held as
 two tables, one entry per output row, so that every operator (convolution, pooling, interpolation, concatenation ...)
 looks alike to the planner, to the executor and to the vectorised timeline.  Both tables never decrease: rows are
-consumed in order, which is what lets a line buffer stream them.  (Paper section 4.1; DESIGN section 4.)
+consumed in order, which is what lets a line buffer stream them.  (Paper section 4.1.)
 """
 from dataclasses import dataclass
 from functools import cached_property

@@ -15,7 +15,7 @@ from intra_dp_ros.lop.tiling import Tiling
 
 UP = "up"  # robot to server
 DOWN = "down"  # server to robot
-VOLUMES = "bits+lz4"  # the codec for occupancies and classes, which are results as well as inputs
+VOLUMES = "bits+lz4"  # the codec of occupancies and classes, which are inputs as well as results
 
 
 class PlanError(ValueError):
@@ -135,13 +135,31 @@ def needed_rows(tiling: Tiling, server_stop: Sequence[int], robot_start: Sequenc
     return server, robot
 
 
-def input_codec(tiling: Tiling, codec: str) -> Callable[[int, str], str]:
-    """For `complete`: this codec for the graph's inputs, raw for all else; `VOLUMES` also for outputs in bytes."""
-    graph = tiling.graph
-    coded = frozenset(graph.inputs)
+#: Not a codec but the choice of the one that suits each tensor and loses nothing.
+LOSSLESS = "lossless"
+
+
+def codec_of(tiling: Tiling, codec: str) -> Callable[[int, str], str]:
+    """For `complete`: this codec for the graph's inputs, raw for everything else; `VOLUMES` also for results in bytes.
+
+    `LOSSLESS` means png for images and `VOLUMES` for other inputs and results of small whole numbers (occupancy,
+    classes, masks); floating-point numbers hardly shrink and travel raw.
+    """
+    ends = {t: codec for t in tiling.graph.inputs}
     if codec == VOLUMES:
-        coded |= {t for t in graph.outputs if graph.tensors[t].dtype in ("uint8", "bool")}
-    return lambda tensor, direction: codec if tensor in coded else "raw"
+        ends.update((t, codec) for t in tiling.graph.outputs if tiling.graph.tensors[t].dtype in ("uint8", "bool"))
+    if codec == LOSSLESS:
+        ends = {t: _lossless(tiling, t) for t in (*tiling.graph.inputs, *tiling.graph.outputs)}
+    return lambda tensor, direction: ends.get(tensor, "raw")
+
+
+def _lossless(tiling: Tiling, tensor: int) -> str:
+    spec = tiling.graph.tensors[tensor]
+    if spec.dtype not in ("uint8", "bool"):
+        return "raw"
+    is_image = spec.dtype == "uint8" and len(spec.shape) in (3, 4) and (
+        spec.shape[-3] in (1, 3) or spec.shape[-1] in (1, 3)) and tensor in tiling.graph.inputs
+    return "png" if is_image else VOLUMES
 
 
 def complete(tiling: Tiling, strategy: str, server_stop: Sequence[int], robot_start: Sequence[int],

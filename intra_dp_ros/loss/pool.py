@@ -11,6 +11,7 @@ from intra_dp_ros.loss.population import Population
 from intra_dp_ros.loss.queues import outcomes
 from intra_dp_ros.loss.staircase import GRAINS, RAW_CHUNKS, ROBOT_CHUNKS, Genome, Staircase
 from intra_dp_ros.loss.timeline import Timeline
+from intra_dp_ros.lop.plan import codec_of
 
 GENES = 9
 SHARES = 32  # row shares are multiples of 1/SHARES: finer ones differ by less than the profiles' noise
@@ -25,6 +26,7 @@ class Pool:
         timeline: of the graph and its two devices.
         links: alike but for their bandwidths, all of which carry something.
         codec: of the graph's inputs.
+        streamed: whether rows travel and are computed in pieces; if not, in two tiles.
 
     Attributes:
         genomes: in the order in which they were tried.
@@ -32,16 +34,19 @@ class Pool:
     """
 
     def __init__(self, timeline: Timeline, links: Sequence[LinkModel], codec: str, objective: Objective,
-                 power: PowerModel) -> None:
+                 power: PowerModel, streamed: bool = True) -> None:
         self.staircase = Staircase(timeline.tiling, codec)
         self.genomes: List[Genome] = []
         self.costs = np.zeros((0, len(links)))
-        self._people = Population(timeline, codec)
+        self._people = Population(timeline, codec_of(timeline.tiling, codec))
         self._links, self._objective, self._power = list(links), objective, power
+        self._streamed = streamed
         self._index: Dict[Genome, int] = {}
 
     def try_all(self, genomes: Sequence[Genome]) -> None:
         """Find the costs of those that were not tried before."""
+        if not self._streamed:
+            genomes = [replace(g, raw_chunks=0, robot_chunks=0, grain=0) for g in genomes]
         new = [g for g in dict.fromkeys(genomes) if g not in self._index]
         new.sort(key=lambda g: (RAW_CHUNKS[g.raw_chunks], ROBOT_CHUNKS[g.robot_chunks]))  # alike ones waste no columns
         for begin in range(0, len(new), _BATCH):
@@ -97,10 +102,11 @@ class Pool:
         changes += [{"upper_rows": g.upper_rows + step / SHARES, "lower_rows": g.lower_rows + step / SHARES}
                     for step in (-4, -1, 1, 4)]
         changes += [{"upper_cut": g.upper_cut + step, "lower_cut": g.lower_cut + step} for step in (-1, 1)]
-        changes += [{"grain": 1 - g.grain}, {"halo": 1 - g.halo}, {"upper_rows": g.lower_rows},
+        changes += [{"grain": k} for k in range(len(GRAINS))]
+        changes += [{"halo": 1 - g.halo}, {"upper_rows": g.lower_rows},
                     {"lower_rows": g.upper_rows}, {"upper_rows": 0.0}, {"upper_cut": 0}, {"exit": last}]
         most = {"upper_cut": last, "lower_cut": last, "exit": last, "raw_chunks": len(RAW_CHUNKS) - 1,
-                "robot_chunks": len(ROBOT_CHUNKS) - 1}
+                "robot_chunks": len(ROBOT_CHUNKS) - 1, "grain": len(GRAINS) - 1}
         found = [replace(g, **change) for change in changes
                  if all(0 <= value <= most.get(name, 1) for name, value in change.items())]
         return [f for f in found if f.upper_cut <= f.lower_cut <= f.exit and f != g]

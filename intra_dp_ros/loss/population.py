@@ -6,13 +6,13 @@ candidates' work after all pieces (arrays of shape (candidates, pieces)), for an
 
 A candidate that sends rows up which themselves wait for rows from the server is outside this class.
 """
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from intra_dp_ros.loss.queues import Candidates, Pieces
 from intra_dp_ros.loss.timeline import Timeline
-from intra_dp_ros.lop.plan import DOWN, UP, input_codec
+from intra_dp_ros.lop.plan import DOWN, UP
 
 _UNLIMITED = 1 << 40  # rows: an input that is all there holds nothing back
 
@@ -47,12 +47,13 @@ class Population:
 
     Args:
         timeline: of the graph and its two devices.
-        codec: of the graph's inputs; everything else travels raw.
+        codecs: (tensor, direction) -> codec.
     """
 
-    def __init__(self, timeline: Timeline, codec: str = "raw") -> None:
+    def __init__(self, timeline: Timeline,
+                 codecs: Callable[[int, str], str] = lambda tensor, direction: "raw") -> None:
         self._tiling = tiling = timeline.tiling
-        self._codec = input_codec(tiling, codec)
+        self._codec = codecs
         self._rows = np.array([rule.rows for rule in tiling.rules])
         self._inputs = [tuple(_Input(t, _ready(m), m.lo, m.hi) for t, m in rule.maps) for rule in tiling.rules]
         self._outputs = [node.outputs for node in tiling.graph.nodes]
@@ -86,7 +87,7 @@ class Population:
         ends = np.cumsum(band.cost_s, axis=1)
         ready = np.take_along_axis(np.concatenate([np.zeros((len(ends), 1)), ends - band.cost_s], axis=1),
                                    up.event + 1, axis=1) + up.offset_s
-        codecs = ([self._codec(r.tensor, d) for r in runs] for runs, d in ((ups, UP), (downs, DOWN)))
+        codecs = ([(self._codec(r.tensor, d), r.tensor) for r in runs] for runs, d in ((ups, UP), (downs, DOWN)))
         never = np.zeros(len(up.count), bool)  # rows are to come down, but nothing goes up to make the server begin
         for r in downs:
             never |= (r.start < r.stop) & (up.count == 0)

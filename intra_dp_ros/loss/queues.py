@@ -27,8 +27,8 @@ class Candidates(NamedTuple):
 
     up: Pieces
     down: Pieces
-    up_codecs: List[str]  # of each tensor that travels up
-    down_codecs: List[str]
+    up_codecs: List[Tuple[str, int]]  # codec and tensor of each one that travels up
+    down_codecs: List[Tuple[str, int]]
     up_ready_s: np.ndarray  # (P, K): when each piece for the server is there
     band_s: np.ndarray  # (P,): the robot's computing before anything comes back
     server_s: np.ndarray  # (P, K): the server's computing after each piece that comes up
@@ -120,9 +120,10 @@ class _Simulation:
         return Outcome(robot, energy)
 
 
-def _coded(pieces: Pieces, codecs: Sequence[str], link: LinkModel) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _coded(pieces: Pieces, codecs: Sequence[Tuple[str, int]], link: LinkModel
+           ) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Bytes on the air, encoding and decoding times of every piece (P, K)."""
-    costs = np.array([link.codecs[name] for name in codecs] + [(0.0, 0.0, 0.0)])  # the last: no piece there
+    costs = np.array([link.costs(*which) for which in codecs] + [(0.0, 0.0, 0.0)])  # the last: no piece there
     return tuple(costs[pieces.run, i] * pieces.size for i in range(3))
 
 

@@ -39,7 +39,7 @@ def search_ladder(tiling: Tiling, timeline: Timeline, links: Sequence[LinkModel]
                   objective: Objective = Objective(), power: PowerModel = PowerModel(), generations: int = 24,
                   seed: int = 0, more_seeds: Sequence[Plan] = (), should_stop: Callable[[], bool] = lambda: False,
                   progress: Callable[[int, int], None] = lambda done, total: None,
-                  seconds: float = float("inf")) -> List[Plan]:
+                  seconds: float = float("inf"), streamed: bool = True) -> List[Plan]:
     """The best plan found for each link, with `predicted_ms` set; the same for the same seed unless time ran out.
 
     Args:
@@ -50,6 +50,7 @@ def search_ladder(tiling: Tiling, timeline: Timeline, links: Sequence[LinkModel]
         should_stop: asked between generations; the best so far are returned.
         progress: called with (steps done, steps in all).
         seconds: no generation begins later.
+        streamed: see `Pool`.
     """
     until = time.monotonic() + seconds
     carrying = [k for k, link in enumerate(links) if link.up > 0 and link.down > 0]
@@ -57,23 +58,23 @@ def search_ladder(tiling: Tiling, timeline: Timeline, links: Sequence[LinkModel]
     if carrying:
         small = contracted(tiling)
         pool = Pool(Timeline(small, small.profile(timeline.robot), small.profile(timeline.server)),
-                    [links[k] for k in carrying], codec, objective, power)
+                    [links[k] for k in carrying], codec, objective, power, streamed)
         _evolve(pool, np.random.RandomState(seed), generations,
                 lambda: should_stop() or time.monotonic() > until, progress)
         for column, k in enumerate(carrying):
             found[k] = [small.expand(pool.staircase.plan(pool.genomes[i])) for i in pool.best(column, _FINALISTS)]
     best = []
-    for link, baselines, plans in zip(links, baseline_plans(tiling, timeline, links, codec), found):
+    for link, baselines, plans in zip(links, baseline_plans(tiling, timeline, links, codec, streamed), found):
         best.append(_best([*baselines, *more_seeds, *plans], timeline, link, objective, power))
     progress(1, 1)
     return best
 
 
-def baseline_plans(tiling: Tiling, timeline: Timeline, links: Sequence[LinkModel], codec: str = "raw"
-                   ) -> List[List[Plan]]:
+def baseline_plans(tiling: Tiling, timeline: Timeline, links: Sequence[LinkModel], codec: str = "raw",
+                   streamed: bool = True) -> List[List[Plan]]:
     """For each link: local, offload (whole and streamed), the best of all layer cuts, the minimum cut of the graph."""
     alone = local.plan(tiling, timeline, links[0])
-    sent = [offload.plan(tiling, timeline, links[0], codec, chunks) for chunks in RAW_CHUNKS]
+    sent = [offload.plan(tiling, timeline, links[0], codec, chunks) for chunks in RAW_CHUNKS[:None if streamed else 1]]
     carrying = [link for link in links if link.up > 0 and link.down > 0]
     cuts = iter(neurosurgeon.plans(tiling, timeline, carrying, codec) if carrying else ())
     return [[alone, *sent, next(cuts), dsccs.plan(tiling, timeline, link, codec)] if link in carrying else [alone]

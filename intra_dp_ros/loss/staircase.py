@@ -10,12 +10,14 @@ from typing import Dict, Sequence, Tuple
 import numpy as np
 
 from intra_dp_ros.loss.baselines.neurosurgeon import crossing_tensors
-from intra_dp_ros.lop.plan import Plan, PlanError, complete, input_codec
+from intra_dp_ros.lop.plan import Plan, PlanError, complete, codec_of
 from intra_dp_ros.lop.tiling import Tiling
 
 RAW_CHUNKS = (1, 2, 4, 8, 16)
 ROBOT_CHUNKS = (1, 2, 4, 8)
-GRAINS = (4, 1)  # rows an operator computes at once, at least: coarse is cheap, fine is early
+#: Rows an operator computes at once, at least: coarse is cheap, fine is early; the last waits for all rows, so that
+#: only encoding, sending and decoding overlap.
+GRAINS = (4, 1, 16, 4096)
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Staircase:
 
     def __init__(self, tiling: Tiling, codec: str = "raw") -> None:
         self.tiling = tiling
-        self._codecs = input_codec(tiling, codec)
+        self._codecs = codec_of(tiling, codec)
         count = len(tiling.rules)
         crossing = crossing_tensors(tiling)
         inner = [c for c in range(1, count) if len(crossing[c]) == 1]

@@ -6,15 +6,25 @@ rows that travel leave the moment their operator has computed them.
 """
 import heapq
 from dataclasses import dataclass
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from intra_dp_ros.loss.energy import PowerModel
-from intra_dp_ros.loss.link_model import HALF, LinkModel
+from intra_dp_ros.loss.link_model import HALF, Carrier, LinkModel
 from intra_dp_ros.loss.profile import Profile
 from intra_dp_ros.loss.spans import DOWNLINK, ROBOT, SERVER, UPLINK, Span, outside
 from intra_dp_ros.lop.interval import pieces
 from intra_dp_ros.lop.plan import DOWN, UP, Plan, needed_rows, reachable
 from intra_dp_ros.lop.tiling import Tiling
+
+
+class Crossing(NamedTuple):
+    """A piece of rows on the air."""
+
+    direction: str  # UP or DOWN
+    start_s: float
+    stop_s: float
+    nbytes: float  # encoded
+    raw: float  # decoded bytes
 
 
 @dataclass(frozen=True)
@@ -28,6 +38,7 @@ class Prediction:
     bytes_up: float  # encoded
     bytes_down: float
     spans: Tuple[Span, ...]
+    crossings: Tuple[Crossing, ...]
 
 
 @dataclass(frozen=True)
@@ -62,9 +73,14 @@ class Timeline:
             _Step(tuple((t, rows.lists[2], rows.n_in) for t, rows in rule.maps), node.outputs, rule.rows)
             for node, rule in zip(tiling.graph.nodes, tiling.rules)]
 
-    def predict(self, plan: Plan, link: LinkModel, power: PowerModel = PowerModel()) -> Prediction:
-        """Latency, energy and timeline of a valid plan; infinite where the link carries nothing."""
-        return _Run(self, plan, link).result(power)
+    def predict(self, plan: Plan, link: LinkModel, power: PowerModel = PowerModel(),
+                carrier: Optional[Carrier] = None) -> Prediction:
+        """Latency, energy and timeline of a valid plan; infinite where the link carries nothing.
+
+        Args:
+            carrier: when bytes have crossed, in place of the link's bandwidths, e.g. one that changes.
+        """
+        return _Run(self, plan, link, carrier or link.finish).result(power)
 
 
 class _Side:
@@ -132,13 +148,14 @@ class _Side:
 class _Run:
     """One plan on one link."""
 
-    def __init__(self, timeline: Timeline, plan: Plan, link: LinkModel) -> None:
+    def __init__(self, timeline: Timeline, plan: Plan, link: LinkModel, carrier: Carrier) -> None:
         self._tiling = tiling = timeline.tiling
         self._plan = plan
         self._link = link
+        self._carrier = carrier
         up = {t.tensor: (t.start, t.stop) for t in plan.transfers if t.direction == UP}
         down = {t.tensor: (t.start, t.stop) for t in plan.transfers if t.direction == DOWN}
-        self._codec = {(t.tensor, t.direction): link.codecs[t.codec] for t in plan.transfers}
+        self._codec = {(t.tensor, t.direction): link.costs(t.codec, t.tensor) for t in plan.transfers}
         inputs = {t: (0, tiling.rows[t]) for t in tiling.graph.inputs}
         rows = [rule.rows for rule in tiling.rules]
         self._robot = _Side(timeline, timeline.robot, plan.robot_start, rows, {**down, **inputs},
@@ -150,7 +167,7 @@ class _Run:
         self._encoded = {UP: 0.0, DOWN: 0.0}  # when the encoder of each direction is free
         self._decoded = {UP: 0.0, DOWN: 0.0}  # and the decoder
         self._air = {UP: 0.0, DOWN: 0.0}
-        self._bytes = {UP: 0.0, DOWN: 0.0}
+        self._crossings: List[Crossing] = []
         self._spans: List[Span] = []
         self._end = 0.0
         self._run()
@@ -161,7 +178,8 @@ class _Run:
                         [(s.start_s, s.stop_s) for s in self._spans if s.lane == ROBOT])
         busy = self._robot.busy
         return Prediction(latency, float(power.energy(busy, min(radio, max(0.0, latency - busy)), latency)), busy,
-                          self._server.busy, self._bytes[UP], self._bytes[DOWN], tuple(self._spans))
+                          self._server.busy, *(sum(c.nbytes for c in self._crossings if c.direction == d)
+                                               for d in (UP, DOWN)), tuple(self._spans), tuple(self._crossings))
 
     def _run(self) -> None:
         self._begin()
@@ -204,12 +222,11 @@ class _Run:
 
     def _send(self, now: float, direction: str, tensor: int, start: int, stop: int, raw: int) -> None:
         ratio, _, decode = self._codec[tensor, direction]
-        rate = self._link.up if direction == UP else self._link.down
         air = UP if self._link.duplex == HALF else direction
         began = max(now, self._air[air])
-        ended = began + self._link.per_message_s + (ratio * raw / rate if rate > 0 else float("inf"))
+        ended = self._carrier(direction, began, ratio * raw) + self._link.per_message_s
         self._air[air] = ended
-        self._bytes[direction] += ratio * raw
+        self._crossings.append(Crossing(direction, began, ended, ratio * raw, raw))
         self._spans.append(Span(UPLINK if direction == UP else DOWNLINK, began, ended,
                                 "tensor {} rows [{}, {})".format(tensor, start, stop)))
         arrived = self._decoded[direction] = max(ended + self._link.rtt_s / 2, self._decoded[direction]) + decode * raw

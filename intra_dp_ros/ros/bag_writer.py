@@ -2,14 +2,19 @@
 import argparse
 import os
 import sys
-from typing import Iterable, Optional, Sequence, Tuple
+from typing import Any, Iterable, Iterator, Optional, Sequence, Tuple
 
 import genpy
 import numpy as np
 import rosbag
-from sensor_msgs.msg import Image
+from geometry_msgs.msg import TransformStamped
+from sensor_msgs.msg import CameraInfo, Image
+from tf2_msgs.msg import TFMessage
 
+from intra_dp_ros.apps.models import DEFAULT_MODEL, load_model
+from intra_dp_ros.apps.pipeline import ImageModel
 from intra_dp_ros.bench.bag import open_source
+from intra_dp_ros.bench.depth_scene import TiltedCamera, camera_for, depth_image
 
 DEFAULT_TOPIC = "/camera/color/image_raw"
 DEFAULT_FRAME_ID = "camera_color_optical_frame"
@@ -28,13 +33,30 @@ def write_bag(path: str, frames: Iterable[Tuple[float, np.ndarray]], topic: str 
     Raises:
         OSError: the bag cannot be written, or the frames not read.
     """
+    return write_messages(path, ((time_s, topic, image_message(rgb, frame_id))
+                                 for time_s, rgb in frames), compression)
+
+
+def write_messages(path: str, messages: Iterable[Tuple[float, str, Any]], compression: str = "lz4") -> int:
+    """Write messages, stamped; the number of them that are pictures in colour.
+
+    Args:
+        path, compression: as `write_bag`.
+        messages: time since the start [s], topic, message.
+
+    Raises:
+        OSError: as `write_bag`.
+    """
     partial, count = path + ".part", 0
     try:
         with rosbag.Bag(partial, "w", compression=compression) as bag:
-            for time_s, rgb in frames:
+            for time_s, topic, message in messages:
                 stamp = genpy.Time.from_sec(_START_S + time_s)
-                bag.write(topic, _image(rgb, stamp, frame_id, count), stamp)
-                count += 1
+                for header in ([t.header for t in message.transforms] if isinstance(message, TFMessage)
+                               else [message.header]):
+                    header.stamp, header.seq = stamp, count
+                bag.write(topic, message, stamp)
+                count += getattr(message, "encoding", "") == "rgb8"
         os.replace(partial, path)
     finally:
         if os.path.exists(partial):
@@ -42,16 +64,58 @@ def write_bag(path: str, frames: Iterable[Tuple[float, np.ndarray]], topic: str 
     return count
 
 
-def _image(rgb: np.ndarray, stamp: genpy.Time, frame_id: str, number: int) -> Image:
-    message = Image()
-    message.header.seq = number
-    message.header.stamp = stamp
+def rgbd_messages(frames: Iterable[Tuple[float, np.ndarray]], topic: str = DEFAULT_TOPIC,
+                  frame_id: str = DEFAULT_FRAME_ID) -> Iterator[Tuple[float, str, Any]]:
+    """Messages of a camera with depth: colour, a synthetic depth image, camera_info, and its place in the frame map.
+
+    People are found by the default model; the depth is that of boards standing on a floor, see `bench.depth_scene`.
+
+    Args:
+        frames: as of `write_bag`.
+        topic: of the colour images; depth and camera_info are beside it, in depth/.
+
+    Raises:
+        ModelError: that model cannot be loaded.
+    """
+    finder = ImageModel(load_model(DEFAULT_MODEL))
+    beside = topic.rsplit("/", 2)[0] + "/depth/"
+    for number, (time_s, rgb) in enumerate(frames):
+        camera = camera_for(*rgb.shape[:2])
+        people = finder.unsplit(rgb)
+        if number == 0:
+            yield time_s, "/tf_static", transform_message(camera, frame_id)
+        yield time_s, beside + "camera_info", info_message(camera, frame_id)
+        yield time_s, beside + "image_raw", image_message(depth_image(camera, people, number), frame_id)
+        yield time_s, topic, image_message(rgb, frame_id)
+
+
+def image_message(pixels: np.ndarray, frame_id: str) -> Image:
+    """uint8 RGB `[H, W, 3]` as rgb8, uint16 `[H, W]` [mm] as 16UC1."""
+    message = Image(height=pixels.shape[0], width=pixels.shape[1], encoding="rgb8" if pixels.ndim == 3 else "16UC1",
+                    step=pixels.strides[0], data=pixels.tobytes())
     message.header.frame_id = frame_id
-    message.height, message.width = rgb.shape[:2]
-    message.encoding = "rgb8"
-    message.step = rgb.shape[1] * 3
-    message.data = rgb.tobytes()
     return message
+
+
+def info_message(camera: TiltedCamera, frame_id: str) -> CameraInfo:
+    """Its calibration."""
+    own = camera.intrinsics
+    message = CameraInfo(width=own.width, height=own.height, distortion_model="plumb_bob", D=[0.0] * 5,
+                         K=[own.fx, 0.0, own.cx, 0.0, own.fy, own.cy, 0.0, 0.0, 1.0],
+                         R=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+                         P=[own.fx, 0.0, own.cx, 0.0, 0.0, own.fy, own.cy, 0.0, 0.0, 0.0, 1.0, 0.0])
+    message.header.frame_id = frame_id
+    return message
+
+
+def transform_message(camera: TiltedCamera, frame_id: str, parent: str = "map") -> TFMessage:
+    """Where it is."""
+    message = TransformStamped(child_frame_id=frame_id)
+    message.header.frame_id = parent
+    message.transform.translation.z = camera.height_m
+    turn = message.transform.rotation
+    turn.x, turn.y, turn.z, turn.w = camera.rotation
+    return TFMessage([message])
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -63,13 +127,19 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--fps", type=float, default=10.0, help="images a second")
     parser.add_argument("--topic", default=DEFAULT_TOPIC)
     parser.add_argument("--frame-id", default=DEFAULT_FRAME_ID)
+    parser.add_argument("--depth", action="store_true",
+                        help="with synthetic depth images, camera_info and /tf_static beside them")
     parser.add_argument("--compression", choices=("none", "lz4", "bz2"), default="lz4")
     arguments = parser.parse_args(argv)
     try:
         source = open_source(arguments.video)
         print("images from {}".format(source.label), flush=True)
-        count = write_bag(arguments.bag, source.frames(arguments.fps, arguments.seconds), arguments.topic,
-                          arguments.frame_id, arguments.compression)
+        frames = source.frames(arguments.fps, arguments.seconds)
+        if arguments.depth:
+            count = write_messages(arguments.bag, rgbd_messages(frames, arguments.topic, arguments.frame_id),
+                                   arguments.compression)
+        else:
+            count = write_bag(arguments.bag, frames, arguments.topic, arguments.frame_id, arguments.compression)
     except (OSError, ValueError) as error:
         print("make_bag: {}".format(error), file=sys.stderr)
         return 1

@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Dict, Tuple
 
 import rospy
+from dynamic_reconfigure.server import Server as Reconfigure
 
+from intra_dp_ros.cfg import BandwidthMonitorConfig
 from intra_dp_ros.msg import BandwidthEstimate, TensorTile
 from intra_dp_ros.ros import conversions, params
 from intra_dp_ros.ros.diagnostics import OK, WARN, Diagnostics
@@ -50,6 +52,7 @@ class BandwidthMonitorNode:
         ~probe_budget (double, 0.02): share of the link that probes may take, 0..1; one train of 16 kB a second is
             sent however slow the link is; 0: no probes at all.
         ~rate_hz (double, 10) [Hz]: of the estimates.
+        Both can be changed with dynamic_reconfigure.
     """
 
     def __init__(self, settings: MonitorParams) -> None:
@@ -68,8 +71,14 @@ class BandwidthMonitorNode:
         # Apart: what the robot itself sends says nothing about the link's being alive.
         self._remote = Subscriptions(ns, robot_id, ["ack_up", "heartbeat_down"], self._on_remote, _SILENCE_S)
         self._local = Subscriptions(ns, robot_id, ["ack_down"], self._on_ack_down, _SILENCE_S)
+        Reconfigure(BandwidthMonitorConfig, self._reconfigure)
         Diagnostics("intra_dp bandwidth monitor", robot_id, self._diagnose)
         threading.Thread(target=self._run, name="bandwidth", daemon=True).start()
+
+    def _reconfigure(self, config: Any, _: int) -> Any:
+        self._schedule.allow(config.probe_budget)
+        self._settings = replace(self._settings, probe_budget=config.probe_budget, rate_hz=config.rate_hz)
+        return config
 
     def close(self) -> None:
         """Stop."""
@@ -98,9 +107,9 @@ class BandwidthMonitorNode:
             self._schedule.on_traffic(time.monotonic())
 
     def _run(self) -> None:
-        period = 1.0 / self._settings.rate_hz
         due = time.monotonic()
         while not self._closed.wait(max(0.0, due - time.monotonic())):
+            period = 1.0 / self._settings.rate_hz
             due = max(due, time.monotonic() - period) + period
             sample = self._estimator.sample()
             stamp = rospy.Time.now()

@@ -10,7 +10,7 @@ import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from intra_dp_ros.apps.people import PersonDetection
+from intra_dp_ros.apps.tracking import Track
 from intra_dp_ros.msg import BandwidthEstimate, Heartbeat, Keypoint, People, Person, PlanInfo, TensorTile, TileAck
 from intra_dp_ros.srv import (OpenSessionRequest, OpenSessionResponse, PutBlobRequest, PutBlobResponse)
 from intra_dp_ros.wire import messages as wire
@@ -26,7 +26,11 @@ class MessageError(ValueError):
     """A message whose fields cannot be right; the message names the field, what was found and what was expected."""
 
 
-class ImageError(ValueError):
+class InputError(ValueError):
+    """A sensor message that cannot be used; the message says what was found and what is supported."""
+
+
+class ImageError(InputError):
     """An image that cannot be decoded; the message says what was found and what is supported."""
 
 
@@ -98,7 +102,7 @@ def _shape(msg: TensorTile) -> Tuple[int, ...]:
 def ack_to_msg(ack: wire.Ack) -> TileAck:
     """`Ack` -> TileAck."""
     return TileAck(robot_id=ack.robot_id, session=ack.session, frame=ack.frame, sequence=ack.sequence,
-                   bytes=ack.bytes, received=ack.received, accepted=ack.accepted, reason=ack.reason)
+                   bytes=ack.bytes, received=ack.received, accepted=ack.accepted, reason=ack.reason, sent=ack.sent)
 
 
 def ack_from_msg(msg: TileAck) -> wire.Ack:
@@ -109,7 +113,7 @@ def ack_from_msg(msg: TileAck) -> wire.Ack:
     """
     return wire.Ack(robot_id=_text(msg.robot_id, "robot_id"), session=msg.session, frame=msg.frame,
                     sequence=msg.sequence, bytes=msg.bytes, received=_finite(msg.received, "received"),
-                    accepted=bool(msg.accepted), reason=_text(msg.reason, "reason"))
+                    accepted=bool(msg.accepted), reason=_text(msg.reason, "reason"), sent=_finite(msg.sent, "sent"))
 
 
 def heartbeat_to_msg(beat: wire.Heartbeat) -> Heartbeat:
@@ -240,9 +244,9 @@ def blob_reply_from_srv(response: PutBlobResponse) -> wire.BlobReply:
 
 # People
 
-def people_to_msg(people: Sequence[PersonDetection], header: Header, frame: int, width: int, height: int, model: str,
+def people_to_msg(people: Sequence[Track], header: Header, frame: int, width: int, height: int, model: str,
                   weights: str) -> People:
-    """Detections in one image -> People.
+    """People in one image and who they are -> People.
 
     Args:
         header: of the image; kept as it is.
@@ -255,10 +259,11 @@ def people_to_msg(people: Sequence[PersonDetection], header: Header, frame: int,
                   people=[_person(p) for p in people])
 
 
-def _person(person: PersonDetection) -> Person:
+def _person(track: Track) -> Person:
+    person = track.person
     x_min, y_min, x_max, y_max = person.box
-    return Person(score=person.score, x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max,
-                  keypoints=[Keypoint(name=k.name, x=k.x, y=k.y, score=k.score) for k in person.keypoints])
+    return Person(track_id=track.id, track_age=track.age_s, score=person.score, x_min=x_min, y_min=y_min, x_max=x_max,
+                  y_max=y_max, keypoints=[Keypoint(name=k.name, x=k.x, y=k.y, score=k.score) for k in person.keypoints])
 
 
 # Images
@@ -295,20 +300,16 @@ def image_from_compressed(msg: CompressedImage) -> np.ndarray:
     Raises:
         ImageError: not a picture that OpenCV can read, or OpenCV is missing.
     """
-    cv2 = _cv2("compressed images")
+    _cv2("compressed images")
+    from intra_dp_ros.wire.picture import PictureError, decode_picture  # needs OpenCV
     if "compressedDepth" in msg.format:
         raise ImageError("format {!r:.60} is a depth image, expected a compressed colour image".format(msg.format))
     if not msg.data:
         raise ImageError("a compressed image without any data")
     try:
-        bgr = cv2.imdecode(np.frombuffer(msg.data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error as error:
-        raise ImageError("OpenCV cannot decode a compressed image of format {!r:.60}: {}".format(
-            msg.format, error)) from None
-    if bgr is None:
-        raise ImageError("{} bytes of format {!r:.60} are no image that OpenCV can decode".format(
-            len(msg.data), msg.format))
-    return np.ascontiguousarray(bgr[:, :, ::-1])
+        return decode_picture(msg.data)
+    except PictureError as error:
+        raise ImageError("a compressed image of format {!r:.60}: {}".format(msg.format, error)) from None
 
 
 def image_to_msg(rgb: np.ndarray, header: Header) -> Image:
@@ -330,6 +331,14 @@ def _cv2(what: str) -> Any:
     except ImportError as error:
         raise ImageError("{} need OpenCV: install python3-opencv ({})".format(what, error)) from None
     return cv2
+
+
+def _swapped(pixels: np.ndarray, _: bool) -> np.ndarray:
+    try:
+        cv2 = _cv2("")
+    except ImageError:
+        return pixels[:, :, ::-1]
+    return cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_BGR2RGB)  # ten times as fast
 
 
 def _grey16(pixels: np.ndarray, big_endian: bool) -> np.ndarray:
@@ -355,13 +364,13 @@ def _with_cv2(code: str) -> Callable[[np.ndarray, bool], np.ndarray]:
 #: grey and 8UC3 for BGR, as OpenCV has them.  OpenCV names Bayer patterns by the pixels of the second row and column.
 _ENCODINGS: Dict[str, Tuple[int, Callable[[np.ndarray, bool], np.ndarray]]] = {
     "rgb8": (3, lambda p, _: p),
-    "bgr8": (3, lambda p, _: p[:, :, ::-1]),
+    "bgr8": (3, _swapped),
     "rgba8": (4, lambda p, _: p[:, :, :3]),
     "bgra8": (4, lambda p, _: p[:, :, 2::-1]),
     "mono8": (1, lambda p, _: np.repeat(p, 3, axis=2)),
     "mono16": (2, _grey16),
     "8UC1": (1, lambda p, _: np.repeat(p, 3, axis=2)),
-    "8UC3": (3, lambda p, _: p[:, :, ::-1]),
+    "8UC3": (3, _swapped),
     "bayer_rggb8": (1, _with_cv2("COLOR_BayerBG2RGB")),
     "bayer_bggr8": (1, _with_cv2("COLOR_BayerRG2RGB")),
     "bayer_gbrg8": (1, _with_cv2("COLOR_BayerGR2RGB")),

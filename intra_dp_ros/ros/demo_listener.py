@@ -143,10 +143,19 @@ class Listener:
     def _on_stats(self, msg: InferenceStats) -> None:
         with self._lock:
             self._uplink = msg.bandwidth / 1e6
-            self.samples.append(FrameSample(
-                strategy=self.strategy, frame=msg.frame, stamp=msg.header.stamp.to_sec(),
-                time_s=time.monotonic() - self.began, latency_ms=msg.latency * 1e3, inference_ms=msg.inference * 1e3,
-                predicted_ms=msg.predicted * 1e3, outcome=_OUTCOMES[msg.outcome], reason=msg.reason, state=msg.state,
-                plan=msg.plan, bandwidth_MBps=msg.bandwidth / 1e6, bytes_up=msg.bytes_up, bytes_down=msg.bytes_down,
-                energy_j=msg.energy, rel_error=msg.rel_error,
-                parts={name: getattr(msg, name) * 1e3 for name in PARTS}))
+            self.samples.append(sample_from_msg(msg, self.strategy, time.monotonic() - self.began))
+
+
+def sample_from_msg(msg: InferenceStats, strategy: str, time_s: float) -> FrameSample:
+    """InferenceStats -> `FrameSample`.
+
+    Args:
+        strategy: whose run it is.
+        time_s: since that run began [s].
+    """
+    return FrameSample(
+        strategy=strategy, frame=msg.frame, stamp=msg.header.stamp.to_sec(), time_s=time_s,
+        latency_ms=msg.latency * 1e3, inference_ms=msg.inference * 1e3, predicted_ms=msg.predicted * 1e3,
+        outcome=_OUTCOMES[msg.outcome], reason=msg.reason, state=msg.state, plan=msg.plan,
+        bandwidth_MBps=msg.bandwidth / 1e6, bytes_up=msg.bytes_up, bytes_down=msg.bytes_down, energy_j=msg.energy,
+        rel_error=msg.rel_error, parts={name: getattr(msg, name) * 1e3 for name in PARTS})

@@ -1,4 +1,4 @@
-"""A node's state on /diagnostics, once a second (REP-107).
+"""A node's state on /diagnostics, once a second (REP-107), through diagnostic_updater.
 
 Threading: one thread asks and publishes; what it asks locks for itself.
 """
@@ -7,7 +7,8 @@ import threading
 from typing import Any, Callable, Dict, Tuple
 
 import rospy
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticStatus
+from diagnostic_updater import Updater
 
 _LOG = logging.getLogger(__name__)
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
@@ -17,28 +18,22 @@ _PERIOD_S = 1.0
 State = Tuple[int, str, Dict[str, Any]]
 
 
-def status_msg(name: str, hardware_id: str, state: State) -> DiagnosticStatus:
-    """A state as a message."""
-    level, message, values = state
-    return DiagnosticStatus(level=level, name=name, hardware_id=hardware_id, message=message,
-                            values=[KeyValue(key=str(key), value=_text(value)) for key, value in values.items()])
-
-
 class Diagnostics:
     """Publishes the state of one node at 1 Hz until the node shuts down; wall clock, also while /clock stands still.
 
     Args:
-        name: of the component.
+        name: of the component; /diagnostics has it behind the node's name.
         hardware_id: which one it is, e.g. the robot's id.
         state: asked every second.
     """
 
     def __init__(self, name: str, hardware_id: str, state: Callable[[], State]) -> None:
         self._name = name
-        self._hardware_id = hardware_id
         self._state = state
         self._closed = threading.Event()
-        self._publisher = rospy.Publisher("/diagnostics", DiagnosticArray, queue_size=10)
+        self._updater = Updater()
+        self._updater.setHardwareID(hardware_id)
+        self._updater.add(name, self._fill)
         rospy.on_shutdown(self.close)
         threading.Thread(target=self._run, name="diagnostics", daemon=True).start()
 
@@ -46,17 +41,21 @@ class Diagnostics:
         """Stop."""
         self._closed.set()
 
+    def _fill(self, status: Any) -> Any:
+        try:
+            level, message, values = self._state()
+        except Exception as error:  # that the state cannot be told is a state
+            _LOG.exception("the diagnostics of %s failed", self._name)
+            level, message, values = ERROR, "cannot tell: {!r}".format(error), {}
+        status.summary(level, message)
+        for name, value in values.items():
+            status.add(str(name), _text(value))
+        return status
+
     def _run(self) -> None:
         while not self._closed.wait(_PERIOD_S):
             try:
-                state = self._state()
-            except Exception as error:  # that the state cannot be told is a state
-                _LOG.exception("the diagnostics of %s failed", self._name)
-                state = ERROR, "cannot tell: {!r}".format(error), {}
-            array = DiagnosticArray(status=[status_msg(self._name, self._hardware_id, state)])
-            array.header.stamp = rospy.Time.now()
-            try:
-                self._publisher.publish(array)
+                self._updater.force_update()  # `update` goes by ROS time, which a paused bag stops
             except rospy.ROSException:
                 return  # the node is shutting down
 

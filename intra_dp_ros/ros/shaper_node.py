@@ -45,13 +45,14 @@ class ShaperNode:
         ~true_bandwidth (std_msgs/Float64) [10^6 byte/s], 10 Hz: for reports; nothing that decides may use it.
     Services:
         ~cut (std_srvs/SetBool): true: silence both ways, messages are lost; false: the link is back.
-        ~restart (std_srvs/Trigger): the trace begins again now.
+        ~restart (std_srvs/Trigger): the trace begins again now, `~start_at` into it.
     Parameters:
         ~robot_id (string, robot).
         ~from_ns (string, /air), ~to_ns (string, /intra_dp): must differ.
         ~trace (string, ''): CSV file with the columns t_s [s] and MBps [10^6 byte/s], repeated for ever.
         ~constant_MBps (double, 0): constant bandwidth instead of the trace [10^6 byte/s]; 0: the trace.
         ~scale (double, 1): factor on the trace's bandwidth.
+        ~start_at (double, 0) [s]: where `~restart` begins; read then.
         ~half_duplex (bool, true): both directions share the air, as Wi-Fi has it.
         ~delay_ms (double, 1): one-way delay beyond the time on the air [ms].
     """
@@ -97,7 +98,7 @@ class ShaperNode:
         return SetBoolResponse(True, "the link is silent" if request.data else "the link is back")
 
     def _on_restart(self, _: Any) -> TriggerResponse:
-        self._shaper.restart(time.monotonic())
+        self._shaper.restart(time.monotonic() - params.read("~start_at", 0.0, at_least=0.0))
         return TriggerResponse(True, "the trace has begun again")
 
     def _report(self) -> None:

@@ -169,8 +169,8 @@ def _in_words(done: FrameStats, recording: Recording, rest_s: float) -> str:
     words = "{}{}: {}; {:.1f} ms (expected {:.1f}), {} byte up, {} byte down".format(
         done.outcome, " ({})".format(done.reason) if done.reason else "", done.plan, done.inference_s * 1e3,
         done.predicted_s * 1e3, done.bytes_up, done.bytes_down)
-    tail = recording.tail
-    return words if tail is None else "{}; then {:.1f} ms here: {}".format(words, rest_s * 1e3, tail.sentence)
+    rest = recording.rest
+    return "{}; then {:.1f} ms here: {}".format(words, rest_s * 1e3, rest) if rest else words
 
 
 def _over_ros(robot_id: str) -> Optional[Tuple[Link, Control]]:

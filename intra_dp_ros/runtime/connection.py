@@ -6,6 +6,7 @@ Threading: one thread talks to the server's services (which may block) and sends
 import logging
 import threading
 import time
+from dataclasses import replace
 from typing import Any, Callable, Dict, FrozenSet, List, Optional, Sequence
 
 from intra_dp_ros.lop.plan import Plan
@@ -54,6 +55,7 @@ class Connection:
         self.pulse = Pulse()
         self.problem = "no server has answered yet"  # why frames are not split; empty when they can be
         self.server_profile: Optional[Profile] = None
+        self.probe_period_s = 1.0  # between probes of an idle link that nobody measures [s]; infinite: none
         self.wanted = threading.Event()  # cleared: stay alone
         self.wanted.set()
         self._engine = engine
@@ -167,9 +169,9 @@ class Connection:
             else:
                 self.problem = "" if self._confirmed else "the server has no plan yet"
             if now >= self._next_probe and self._needs_probe():
-                self._next_probe = now + 1.0
+                self._next_probe = now + self.probe_period_s
                 for _ in range(_PROBES):
-                    self._link.send(probe_tile(self.robot_id, self._probes, _PROBE_BYTES))
+                    self._link.send(replace(probe_tile(self.robot_id, self._probes, _PROBE_BYTES), sent=now))
                     self._probes += 1
         else:
             self._say("the server is silent")

@@ -5,7 +5,7 @@ changed.
 """
 import logging
 import threading
-from typing import Callable, Dict, List, Optional
+from typing import Callable, Dict, FrozenSet, List, Optional
 
 from intra_dp_ros.lop.plan import Plan
 from intra_dp_ros.loss import table as tables
@@ -50,8 +50,10 @@ class Planner:
         self._progress = progress
         self._change = threading.Condition()
         self._server: Optional[Profile] = None
+        self._version = 0  # of everything that plans depend on: a search for an older one is thrown away
         self._wanted: List[str] = []
         self._tables: Dict[str, PlanTable] = {}
+        self._stale: FrozenSet[str] = frozenset()  # strategies whose tables are for other aims than the present ones
         self._epoch = 1  # of the next plan
         self._closed = False
         self.timeline: Optional[Timeline] = None
@@ -74,7 +76,17 @@ class Planner:
         with self._change:
             if profile != self._server:
                 self._server = profile
+                self._version += 1
                 self._tables = {}
+                self._change.notify_all()
+
+    def aim(self, link: LinkModel, codec: str, objective: Objective) -> None:
+        """Plan for other codec costs or another objective; the plans that are there serve until new ones are ready."""
+        with self._change:
+            if (link.codecs, codec, objective) != (self._link.codecs, self._codec, self._objective):
+                self._link, self._codec, self._objective = link, codec, objective
+                self._version += 1
+                self._stale = frozenset(self._tables)
                 self._change.notify_all()
 
     def close(self) -> None:
@@ -90,18 +102,20 @@ class Planner:
                     self._change.wait()
                 if self._closed:
                     return
-                server, strategy = self._server, self._todo()
+                server, strategy, version = self._server, self._todo(), self._version
             try:
-                made = self._make(server, strategy)
+                made = self._make(server, strategy, version)
             except Exception as error:  # one strategy's failure must not take the others' plans
                 _LOG.exception("no plans for strategy %s: %s", strategy, error)
                 with self._change:
-                    self._wanted.remove(strategy)
+                    if version == self._version:
+                        self._wanted.remove(strategy)
                 continue
             with self._change:
-                if self._closed or server != self._server:
+                if self._closed or version != self._version:
                     continue
                 self._tables = {**self._tables, strategy: made}
+                self._stale -= {strategy}
                 self._epoch = max((p.epoch for p in made.plans), default=0) + 1
                 plans = {p.epoch: p for t in self._tables.values() for p in t.plans if not p.is_local}
             self._ready(list(plans.values()))
@@ -110,9 +124,9 @@ class Planner:
         """The next strategy without plans."""
         if self._server is None:
             return None
-        return next((s for s in self._wanted if s not in self._tables), None)
+        return next((s for s in self._wanted if s not in self._tables or s in self._stale), None)
 
-    def _make(self, server: Profile, strategy: str) -> PlanTable:
+    def _make(self, server: Profile, strategy: str, version: int) -> PlanTable:
         timeline = self.timeline = Timeline(self._engine.tiling, self._robot, server)
         key = tables.key(self._engine.tiling, self._robot, server, self._link, strategy, self._codec, self._objective,
                          self._power)
@@ -121,6 +135,6 @@ class Planner:
             made = tables.build(self._engine.tiling, timeline, self._link, strategy, self._codec,
                                 self._objective, self._power, first_epoch=self._epoch,
                                 progress=lambda done, total: self._progress("planning " + strategy, done, total),
-                                should_stop=lambda: self._closed or server != self._server)
+                                should_stop=lambda: self._closed or version != self._version)
             tables.save(self._folder, key, made)
         return made

@@ -30,6 +30,11 @@ class ProbeSchedule:
         self._waits_for = -1  # sequence of its last tile; -1: for nothing
         self._sequence = 0
 
+    def allow(self, budget: float) -> None:
+        """Another share of the link, from now on."""
+        with self._lock:
+            self._budget = budget
+
     def on_traffic(self, now: float) -> None:
         """Something other than a probe was acknowledged."""
         with self._lock:

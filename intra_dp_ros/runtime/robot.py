@@ -9,7 +9,7 @@ import math
 import os
 import threading
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Deque, Dict, List, Optional, Sequence, Tuple
 
 import torch
@@ -32,21 +32,23 @@ from intra_dp_ros.runtime.engine import Engine, Progress, no_progress
 from intra_dp_ros.runtime.pace import Pace
 from intra_dp_ros.runtime.part import Part
 from intra_dp_ros.runtime.planner import Planner
+from intra_dp_ros.runtime.rails import FrameEnergy, Rails
 from intra_dp_ros.runtime.sender import LEAST_WINDOW_BYTES, FrameKey, TileSender, Traffic
 from intra_dp_ros.runtime.split import RobotFrame, TakeOver
 from intra_dp_ros.runtime.stats import FrameStats, Inference
+from intra_dp_ros.runtime.uplink import Uplink
 from intra_dp_ros.wire.link import Control, Link
 from intra_dp_ros.wire.messages import PROBE, Ack, BandwidthSample, Heartbeat, Message, Tile, serialised_bytes
 from intra_dp_ros.wire.session import SessionError
+from intra_dp_ros.wire.source import DIFFERS, Source
 from intra_dp_ros.wire.tile import TileError, decode_tile
 
 _LOG = logging.getLogger(__name__)
 
 AUTO = "auto"
 _MESSAGE_S = 0.0003  # cost of a message beyond its bytes, sender and receiver together [s]
-_STALE_S = 1.0  # an estimate of this age is worth a probe
 #: A split frame that is not there after its prediction and this many local runs is computed locally.
-_DEADLINE_LOCALS = 2.0
+DEADLINE_LOCALS = 2.0
 _RECENT = 4  # frames whose timelines can be asked for afterwards
 
 
@@ -89,6 +91,7 @@ class Robot:
         _LOG.info("%s", self.engine.tiling.uncut_in_words())
         self.engine.measure(os.path.join(folder, "profiles"), progress)
         self.bandwidth = BandwidthEstimator(config.robot_id)
+        self._uplink = Uplink(self.bandwidth)
         self.connection: Optional[Connection] = None
         self._weights = recording.weights
         self._progress = progress
@@ -98,13 +101,15 @@ class Robot:
         self._parts: Dict[int, Part] = {}  # by epoch
         self._words: Dict[int, str] = {0: "local"}
         self._sender: Optional[TileSender] = None
-        self._monitored: Optional[Tuple[float, BandwidthSample]] = None  # when it came, what the monitor said
         self._busy = threading.Lock()  # one frame at a time
         self._number = 0
         self._frame: Optional[RobotFrame] = None
         self._rung: Optional[int] = None
         self._predictions: Dict[Tuple[int, int], float] = {}  # epoch, logarithm of the bandwidth -> latency [s]
+        self._uses_source = True  # until the server makes other pixels of one
         self._recent: Deque[FrameStats] = collections.deque(maxlen=_RECENT)
+        self._probe_period_s = 1.0
+        self._energy = FrameEnergy(config.power, Rails.find() if config.slowdown == 1.0 else None)
         self.strategy = ""
         self.set_strategy(config.strategy)
 
@@ -112,6 +117,7 @@ class Robot:
         """Look for the server behind a link, from now on; the link stays the caller's to close."""
         self.connection = Connection(self.config.robot_id, self.engine, self._weights, link, control,
                                      self._needs_probe, self._is_sending, self._preferred, self._progress)
+        self.connection.probe_period_s = self._probe_period_s
         self._sender = TileSender(link, self.engine.tiling, "to_server", self._window)
         if self.strategy == "local":
             self.connection.wanted.clear()
@@ -132,12 +138,32 @@ class Robot:
         if self.connection is not None:
             (self.connection.wanted.clear if name == "local" else self.connection.wanted.set)()
 
-    def infer(self, inputs: Sequence[torch.Tensor], stamp: Tuple[int, int] = (0, 0), frame_id: str = "") -> Inference:
+    def aim(self, objective: Objective, input_codec: str) -> None:
+        """Plan for another objective or codec of the inputs from now on; plans that are there serve until then.
+
+        Raises:
+            CodecError: no such codec here.
+        """
+        costs = codec_costs(input_codec) if input_codec not in self._codecs else self._codecs
+        self._codecs = {**self._codecs, **costs}  # older plans are still predicted
+        self.config = replace(self.config, objective=objective, input_codec=input_codec)
+        kept = {name: self._codecs[name] for name in ("raw", input_codec)}
+        self._planner.aim(replace(self._link_model(), codecs=kept), input_codec, objective)
+
+    def probe_every(self, period_s: float) -> None:
+        """How often an idle link that no monitor measures is probed [s]; infinity: never."""
+        self._probe_period_s = period_s
+        if self.connection is not None:
+            self.connection.probe_period_s = period_s
+
+    def infer(self, inputs: Sequence[torch.Tensor], stamp: Tuple[int, int] = (0, 0), frame_id: str = "",
+              source: Optional[Source] = None) -> Inference:
         """The model's flat outputs for one frame.
 
         Args:
             inputs: the graph's inputs, in order, of the recorded shapes and types.
             stamp, frame_id: of the sensor message; they travel with the tiles.
+            source: what the first input was made of: it travels instead where the plans say so (codec `source`).
 
         Raises:
             GraphError: other inputs than recorded.
@@ -159,7 +185,7 @@ class Robot:
             else:
                 outcome = stats.SPLIT
                 try:
-                    outputs = self._split(frame, inputs, stamp, frame_id, expected_s)
+                    outputs = self._split(frame, inputs, stamp, frame_id, expected_s, source)
                 except TakeOver as why:
                     outcome, reason = stats.TAKEOVER, str(why)
                     self._sender.abandon()
@@ -183,16 +209,11 @@ class Robot:
     @property
     def uplink(self) -> float:
         """The newest estimate of the uplink [byte/s], from own traffic or from the monitor; 0: unknown."""
-        own = self.bandwidth.sample()
-        if self._monitored is not None:
-            came, other = self._monitored
-            if other.confidence > 0 and time.monotonic() - came + other.age < own.age:
-                return other.up if time.monotonic() - came < _STALE_S else 0.0
-        return own.up if own.confidence > 0 else 0.0
+        return self._uplink.rate
 
     def on_bandwidth(self, sample: BandwidthSample) -> None:
         """What a bandwidth monitor says."""
-        self._monitored = (time.monotonic(), sample)
+        self._uplink.hear(sample)
 
     def has_plans(self, strategy: str) -> bool:
         """Whether frames can run under a strategy: its plans are made and the server holds them."""
@@ -211,12 +232,14 @@ class Robot:
             "upload": {} if connection is None else connection.uploader.status(),
             "ready": {name: self.has_plans(name) for name in (AUTO, *STRATEGIES)},
             "rtt_ms": 0.0 if connection is None else connection.pulse.rtt * 1e3, "uplink_MBps": self.uplink / 1e6,
+            "uplink_age_s": min(self._uplink.age_s, 1e6),
             "server_clock_offset_s": 0.0 if connection is None else connection.pulse.offset,
             "local_ms": self._planner.local_s * 1e3, "slowdown": self.config.slowdown,
             "recent": [self._timeline_of(s) for s in list(self._recent)]}
 
     def close(self) -> None:
         """Stop all threads of this robot."""
+        self._energy.close()
         self._planner.close()
         if self.connection is not None:
             self.connection.close()
@@ -241,13 +264,14 @@ class Robot:
         return part, ""
 
     def _split(self, frame: RobotFrame, inputs: Sequence[torch.Tensor], stamp: Tuple[int, int], frame_id: str,
-               expected_s: float) -> Tuple[torch.Tensor, ...]:
+               expected_s: float, source: Optional[Source]) -> Tuple[torch.Tensor, ...]:
         connection = self.connection
         self._sender.begin(FrameKey(self.config.robot_id, connection.session, self._number,
                                     frame.part.plan.epoch, stamp, frame_id))
         return frame.run_split(inputs, self._sender, connection.pulse, lambda: self.bandwidth.sample().up,
                                max(expected_s, self._planner.local_s),
-                               expected_s + _DEADLINE_LOCALS * self._planner.local_s)
+                               expected_s + DEADLINE_LOCALS * self._planner.local_s,
+                               source if self._uses_source else None)
 
     def _stats(self, frame: RobotFrame, traffic: Traffic, outcome: str, reason: str, state: str, bandwidth: float,
                expected_s: float, done: float) -> FrameStats:
@@ -262,8 +286,8 @@ class Robot:
             predicted_s=expected_s, encode_s=traffic.encode_s, uplink_wait_s=traffic.wait_s,
             robot_compute_s=busy, server_compute_s=frame.server_busy_s, downlink_s=frame.downlink_s,
             merge_s=frame.merge_s, bytes_up=traffic.bytes, bytes_down=frame.bytes_down,
-            energy_j=float(self.config.power.energy(busy, radio, max(latency, busy + radio))), bandwidth=bandwidth,
-            began=frame.began, spans=tuple(spans))
+            energy_j=self._energy.of(busy, radio, frame.began, done), energy_source=self._energy.source,
+            bandwidth=bandwidth, began=frame.began, spans=tuple(spans))
 
     def _predicted_s(self, plan: Plan, bandwidth: float) -> float:
         """What the scheduler expects of a plan at this bandwidth (to 5 %), not only at its rung's."""
@@ -311,6 +335,7 @@ class Robot:
             self.bandwidth.on_ack("up", message)
             if not message.accepted:
                 _LOG.warning("the server dropped a tile: %s", message.reason)
+                self._uses_source &= DIFFERS not in message.reason
         elif isinstance(message, Tile) and message.tensor != PROBE:
             self._on_tile(message, received)
 
@@ -326,7 +351,7 @@ class Robot:
                 reason = str(error)
                 _LOG.warning("a tile is dropped: %s", reason)
         ack = Ack(self.config.robot_id, tile.session, tile.frame, tile.sequence, serialised_bytes(tile), received,
-                  not reason, reason)
+                  not reason, reason, tile.sent)
         self.connection.send(ack)
         self.bandwidth.on_ack("down", ack)
 
@@ -354,8 +379,7 @@ class Robot:
         return None if table is None else table.rungs[table.lookup(self.uplink or bandwidth)].plan
 
     def _needs_probe(self) -> bool:
-        monitored = self._monitored is not None and time.monotonic() - self._monitored[0] < _STALE_S
-        return self._frame is None and not monitored and self.bandwidth.sample().age > _STALE_S
+        return self._frame is None and self._uplink.needs_probe
 
 
 def _searched(strategy: str) -> str:

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any, Callable, Deque, Dict, Iterator, List, Tuple
+from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Tuple
 from zlib import crc32
 
 import torch
@@ -19,6 +19,7 @@ from intra_dp_ros.lop.tiling import Tiling
 from intra_dp_ros.wire.codec import CodecError
 from intra_dp_ros.wire.link import Link
 from intra_dp_ros.wire.messages import Ack, Tile, serialised_bytes
+from intra_dp_ros.wire.source import Source, SourceError, encode_source
 from intra_dp_ros.wire.tile import encode_rows
 
 _LOG = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class _Piece:
     rows: torch.Tensor
     codec: str
     busy: float
+    source: Optional[Source]
 
 
 class TileSender:
@@ -105,14 +107,16 @@ class TileSender:
         with self._change:
             self._drop()
 
-    def put(self, tensor: int, start: int, rows: torch.Tensor, codec: str, busy: float = 0.0) -> None:
+    def put(self, tensor: int, start: int, rows: torch.Tensor, codec: str, busy: float = 0.0,
+            source: Optional[Source] = None) -> None:
         """Send rows from `start` on of a tensor of the frame, as one chunk.
 
         Args:
             busy: compute time this side has spent on the frame so far [s].
+            source: what the tensor was made of, for the codec `source`: one tile, however many rows.
         """
         with self._change:
-            self._queue.append(_Piece(self._generation, tensor, start, rows, codec, busy))
+            self._queue.append(_Piece(self._generation, tensor, start, rows, codec, busy, source))
             self._queued += rows.numel() * rows.element_size()
             self._change.notify_all()
 
@@ -163,20 +167,22 @@ class TileSender:
                 for tile, raw_bytes in self._tiles(piece, key):
                     if not self._send(piece.generation, tile, raw_bytes):
                         break
-            except CodecError as error:  # the frame's deadline turns this into a local frame
+            except (CodecError, SourceError) as error:  # the frame's deadline turns this into a local frame
                 _LOG.error("rows of tensor %d cannot be sent: %s", piece.tensor, error)
 
     def _tiles(self, piece: _Piece, key: FrameKey) -> Iterator[Tuple[Dict[str, Any], int]]:
         """Fields of the tiles of a chunk, each encoded when it is asked for, and their decoded bytes."""
         axis = self._tiling.axis[piece.tensor]
         count = 1 if axis is None else piece.rows.shape[axis]
-        step = count if axis is None else max(1, TILE_BYTES // max(1, self._tiling.row_bytes[piece.tensor]))
+        is_whole = axis is None or piece.source is not None
+        step = count if is_whole else max(1, TILE_BYTES // max(1, self._tiling.row_bytes[piece.tensor]))
         dtype = self._tiling.graph.tensors[piece.tensor].dtype
         for first in range(0, count, step):
             last = min(count, first + step)
             rows = piece.rows if axis is None else piece.rows.narrow(axis, first, last - first)
             began = time.perf_counter()
-            data = encode_rows(rows, piece.codec)
+            data = (encode_rows(rows, piece.codec) if piece.source is None
+                    else encode_source(piece.source, piece.start, rows.numpy()))
             crc = crc32(data)
             spent = time.perf_counter() - began
             with self._change:

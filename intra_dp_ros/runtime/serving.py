@@ -181,7 +181,7 @@ class RobotSession:
         if reason:
             _LOG.warning("a tile of robot %s is dropped: %s", self.robot_id, reason)
         self._link.send(Ack(self.robot_id, tile.session, tile.frame, tile.sequence, serialised_bytes(tile), received,
-                            not reason, reason))
+                            not reason, reason, tile.sent))
 
     def _work(self) -> None:
         while True:

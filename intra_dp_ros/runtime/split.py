@@ -22,10 +22,11 @@ from intra_dp_ros.runtime.part import Part
 from intra_dp_ros.runtime.pulse import SILENCE_S, Pulse
 from intra_dp_ros.runtime.sender import TileSender
 from intra_dp_ros.wire.messages import Tile
+from intra_dp_ros.wire.source import Source
 
 _CHECK_S = 0.01  # between looks at the link while waiting
 #: Give up when sending the rest would take this many times what the frame was expected to take.
-_TOO_SLOW = 1.5
+TOO_SLOW = 1.5
 
 
 class TakeOver(Exception):
@@ -66,13 +67,15 @@ class RobotFrame:
         return self._outputs()
 
     def run_split(self, inputs: Sequence[torch.Tensor], sender: TileSender, pulse: Pulse,
-                  uplink: Callable[[], float], patience_s: float, deadline_s: float) -> Tuple[torch.Tensor, ...]:
+                  uplink: Callable[[], float], patience_s: float, deadline_s: float,
+                  source: Optional[Source] = None) -> Tuple[torch.Tensor, ...]:
         """A plan with the server; `sender.begin` was called for the frame.
 
         Args:
             uplink: estimated bandwidth now [byte/s]; 0: unknown.
             patience_s: what the plan or a local run is expected to take, whichever is longer.
             deadline_s: since the beginning of the frame; later the robot takes over whatever happens.
+            source: what the first input was made of, for the codec `source`.
 
         Raises:
             TakeOver: the server or the link does not keep up.
@@ -93,11 +96,11 @@ class RobotFrame:
             if rate > 0.0:
                 traffic = sender.traffic()
                 left = (traffic.in_flight + traffic.queued) / rate
-                if left > _TOO_SLOW * patience_s:
+                if left > TOO_SLOW * patience_s:
                     raise TakeOver("sending the rest would take {:.0f} ms more".format(left * 1e3))
 
         self._check = check
-        self._send_inputs(inputs)
+        self._send_inputs(inputs, source)
         chunks = self.part.plan.robot_chunks
         for chunk in range(chunks):
             if self._feed(inputs, chunk, chunks):
@@ -124,15 +127,16 @@ class RobotFrame:
             self._inbox.append((tile, rows))
             self._change.notify_all()
 
-    def _send_inputs(self, inputs: Sequence[torch.Tensor]) -> None:
+    def _send_inputs(self, inputs: Sequence[torch.Tensor], source: Optional[Source]) -> None:
         given = dict(zip(self._engine.graph.inputs, inputs))
         for transfer in self.part.plan.transfers:
             if transfer.direction != UP or transfer.tensor not in given:
                 continue
             axis, x = self._engine.tiling.axis[transfer.tensor], given[transfer.tensor]
-            for first, last in pieces(transfer.start, transfer.stop, transfer.chunks):
+            original = source if transfer.codec == "source" and x is inputs[0] else None
+            for first, last in pieces(transfer.start, transfer.stop, 1 if original else transfer.chunks):
                 self._sender.put(transfer.tensor, first, x if axis is None else x.narrow(axis, first, last - first),
-                                 transfer.codec)
+                                 transfer.codec, source=original)
 
     def _feed(self, inputs: Sequence[torch.Tensor], chunk: int, chunks: int) -> bool:
         """Hand the next chunk of the robot's own band to its stream; whether there was any."""

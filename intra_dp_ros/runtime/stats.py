@@ -31,6 +31,7 @@ class FrameStats:
     bytes_up: int
     bytes_down: int
     energy_j: float
+    energy_source: str  # "rails" (measured) or "model"
     bandwidth: float  # uplink estimate when the plan was chosen [byte/s]; 0: unknown
     began: float  # own monotonic clock [s]
     spans: Tuple[Span, ...] = ()  # robot, uplink and downlink; the server tells its own

@@ -14,6 +14,8 @@ from typing import Callable, Dict, Sequence, Tuple
 
 import numpy as np
 
+from intra_dp_ros.wire import source
+
 #: Longest array that is encoded or decoded in one go [byte].
 MAX_BYTES = 256 << 20
 
@@ -131,42 +133,55 @@ _PNG_LONGEST_SIDE = 1000000  # libpng reads no longer ones
 _PNG_LEVEL = 1  # higher levels cost several times the time for a few percent
 
 
-def _image_shape(shape: Shape) -> Shape:
-    """(height, width) or (height, width, 3) of the picture that holds an array.
+def _planes_of(shape: Shape) -> Tuple[Shape, bool]:
+    """The array's (planes, height, width), and whether it holds them last (HxWx3) and not first.
 
-    A single image in a batch is seen without the batch.  Then HxW and HxWx3 are pictures as they are; channels first
-    (CxHxW) they are put below one another in grey.
+    A single image in a batch is seen without the batch.
     """
     inner = shape[1:] if len(shape) == 4 and shape[0] == 1 else shape
-    if len(inner) == 3 and inner[2] != 3:
-        inner = inner[:2] if inner[2] == 1 else (inner[0] * inner[1], inner[2])
-    if len(inner) not in (2, 3) or not all(1 <= n <= _PNG_LONGEST_SIDE for n in inner):
+    is_last = len(inner) == 3 and inner[2] in (1, 3)
+    if len(inner) == 3:
+        inner = (inner[2], inner[0], inner[1]) if is_last else inner
+    elif len(inner) == 2:
+        inner = (1, *inner)
+    if len(inner) != 3 or not all(1 <= n <= _PNG_LONGEST_SIDE for n in (inner[0] * inner[1], inner[2])):
         raise CodecError("png cannot hold shape {}, expected HxW, HxWx3, CxHxW or a batch of one of these, with 1 to "
                          "{} pixels a side; use raw or lz4".format(shape, _PNG_LONGEST_SIDE))
-    return inner
+    return inner, is_last
 
 
-def _check_image(array: np.ndarray) -> Shape:
+def _check_image(array: np.ndarray) -> Tuple[Shape, bool]:
     if array.dtype != np.uint8:
         raise CodecError("png cannot hold {}, expected uint8; use raw or lz4".format(array.dtype))
-    return _image_shape(array.shape)
+    return _planes_of(array.shape)
 
 
 def _encode_png(array: np.ndarray) -> bytes:
-    shape = _check_image(array)
+    """One grey picture, the planes below one another.
+
+    Of three planes (colours) the second (green) is taken off the others, modulo 256: colours change together, and what
+    is left is smaller.  Huffman coding of filtered rows alone beats searching for repetitions in photos: on ten photos
+    of 640x960 pixels 33 % of the bytes in place of 50 %, in three quarters of the time.
+    """
+    (count, height, width), is_last = _check_image(array)
     cv2 = _module("png")
+    planes = np.moveaxis(array.reshape(height, width, count), 2, 0) if is_last else array
+    planes = np.array(planes, order="C").reshape(count, height, width)
+    if count == 3:
+        planes[::2] -= planes[1]
     try:
-        done, data = cv2.imencode(".png", np.ascontiguousarray(array.reshape(shape)),
-                                  [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL])
+        done, data = cv2.imencode(".png", planes.reshape(-1, width), [
+            cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY])
     except cv2.error as error:
-        raise CodecError("OpenCV cannot encode shape {}: {}".format(shape, error)) from None
+        raise CodecError("OpenCV cannot encode shape {}: {}".format(array.shape, error)) from None
     if not done:
-        raise CodecError("OpenCV cannot encode shape {} as png".format(shape))
+        raise CodecError("OpenCV cannot encode shape {} as png".format(array.shape))
     return data.tobytes()
 
 
 def _decode_png(data: bytes, array: np.ndarray) -> None:
-    shape = _check_image(array)
+    (count, height, width), is_last = _check_image(array)
+    shape = (count * height, width)
     _check_png(bytes(data), shape)
     cv2 = _module("png")
     try:
@@ -176,14 +191,20 @@ def _decode_png(data: bytes, array: np.ndarray) -> None:
     if image is None or image.shape != shape or image.dtype != np.uint8:
         raise CodecError("OpenCV decoded a png to {}, expected shape {}".format(
             "nothing" if image is None else image.shape, shape))
-    array.reshape(shape)[...] = image
+    planes = image.reshape(count, height, width)
+    if count == 3:
+        planes[::2] += planes[1]
+    if is_last:
+        array.reshape(height, width, count)[...] = np.moveaxis(planes, 0, 2)
+    else:
+        array.reshape(planes.shape)[...] = planes
 
 
 def _check_png(data: bytes, shape: Shape) -> None:
     """Refuse everything but this header, pixels and the end; ancillary chunks can unfold to anything."""
     if data[:8] != _PNG_SIGNATURE:
         raise CodecError("bytes that begin with {!r}, expected the signature of a png".format(data[:8]))
-    expected = struct.pack(">II5B", shape[1], shape[0], 8, 2 if len(shape) == 3 else 0, 0, 0, 0)
+    expected = struct.pack(">II5B", shape[1], shape[0], 8, 0, 0, 0, 0)  # 8 bits, grey
     at, kind = 8, b""
     while kind != b"IEND":
         length, kind = struct.unpack_from(">I4s", data, at) if at + 8 <= len(data) else (0, b"")
@@ -204,7 +225,7 @@ def _ihdr(header: bytes) -> Tuple[object, ...]:
 
 def _longest_png(shape: Shape, nbytes: int) -> int:
     # A filter byte a row; deflate's stored blocks and the chunks of 8 kB add less than 1 %.
-    filtered = nbytes + (nbytes if len(shape) < 2 else nbytes // max(1, _image_shape(shape)[1]))
+    filtered = nbytes + (nbytes if len(shape) < 2 else nbytes // max(1, _planes_of(shape)[0][2]))
     return filtered + filtered // 64 + 1024
 
 
@@ -299,6 +320,15 @@ def _decode_bits(data: bytes, array: np.ndarray) -> None:
         part[...] = bits[0]
 
 
+# source: see there; the robot's sender encodes rows whose picture it has
+
+def _decode_source(data: bytes, array: np.ndarray) -> None:
+    try:
+        source.decode_source(bytes(data), array)
+    except source.SourceError as error:
+        raise CodecError(str(error)) from None
+
+
 CODECS: Dict[str, Codec] = {
     "raw": Codec(lambda array: array.tobytes(), _decode_raw, lambda shape, nbytes: nbytes),
     "png": Codec(_encode_png, _decode_png, _longest_png, "cv2", "python3-opencv"),
@@ -306,4 +336,6 @@ CODECS: Dict[str, Codec] = {
     # seven planes of a single element are longer than the element
     "bits+lz4": Codec(_encode_bits, _decode_bits, lambda shape, nbytes: 1 + _longest_lz4(nbytes + _MOST_PLANES),
                       "roslz4", "python3-roslz4"),
+    "source": Codec(source.encode_raw, _decode_source, lambda shape, nbytes: source.longest(nbytes), "cv2",
+                    "python3-opencv"),
 }

@@ -52,6 +52,7 @@ class Ack:
     received: float  # when it was complete, receiver's monotonic clock [s]
     accepted: bool = True  # False: checked and dropped
     reason: str = ""  # why it was dropped
+    sent: float = 0.0  # the tile's own `sent`, given back: its sender's monotonic clock [s]; 0: not known
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def serialised_bytes(message: Message) -> int:
         return (16 + _text(message.frame_id) + _text(message.robot_id) + _text(message.dtype) + _text(message.codec)
                 + 4 * len(message.shape) + len(message.data) + 75)
     if isinstance(message, Ack):
-        return _text(message.robot_id) + _text(message.reason) + 37
+        return _text(message.robot_id) + _text(message.reason) + 45
     if isinstance(message, Heartbeat):
         return 16 + _text(message.frame_id) + _text(message.robot_id) + 4 * len(message.epochs) + 53
     if isinstance(message, PlanMessage):

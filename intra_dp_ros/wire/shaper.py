@@ -68,9 +68,43 @@ class Trace:
             raise ValueError("{} is not a bandwidth trace with the columns t_s, MBps: {!r}".format(
                 path, error)) from None
 
+    def write(self, path: str) -> None:
+        """A CSV file that `read` reads.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        with open(path, "w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(("t_s", "MBps"))
+            writer.writerows((t, r / 1e6) for t, r in zip(self._edges, self._rates))
+
+    def slowed(self, factor: float) -> "Trace":
+        """The same trace in a world `factor` times slower: it lasts longer, and carries the same bytes all in all.
+
+        Raises:
+            ValueError: the factor is not positive.
+        """
+        if not factor > 0:
+            raise ValueError("a trace can be slowed by a positive factor, not by {}".format(factor))
+        return Trace([t * factor for t in self._edges[:-1]], [r / factor for r in self._rates], self.period * factor)
+
+    def shifted(self, by: float) -> "Trace":
+        """The same trace, begun `by` seconds into it."""
+        cut = by % self.period
+        moved = sorted(((t - cut) % self.period, r) for t, r in zip(self._edges, self._rates))
+        if moved[0][0] > 0.0:
+            moved.insert(0, (0.0, self.rate(cut)))
+        return Trace([t for t, _ in moved], [r for _, r in moved], self.period)
+
     def rate(self, t: float) -> float:
         """Bandwidth at time `t` [byte/s]."""
         return self._rates[bisect_right(self._edges, t % self.period, 0, len(self._rates)) - 1]
+
+    @property
+    def mean(self) -> float:
+        """Mean bandwidth [byte/s]."""
+        return self._carried[-1] / self.period
 
     def carried(self, t: float) -> float:
         """Bytes the link could carry in [0, t)."""

@@ -21,7 +21,8 @@ ALLOWED = {
     '': {'runtime'},
 }
 ROS_MODULES = {'rospy', 'rosbag', 'roslib', 'rosgraph', 'roslaunch', 'rosnode', 'rostopic', 'rosparam', 'rosservice',
-               'rostest', 'genpy', 'cv_bridge', 'message_filters', 'diagnostic_updater', 'tf',
+               'rostest', 'genpy', 'cv_bridge', 'message_filters', 'diagnostic_updater',
+               'dynamic_reconfigure', 'tf',
                'tf2_ros', 'image_geometry'}
 
 
@@ -42,7 +43,8 @@ def imported(tree, package):
 def is_ros(name):
     """Whether a dotted module name belongs to ROS or is generated from messages."""
     parts = name.split('.')
-    generated = parts[0].endswith(('_msgs', '_srvs')) or parts[:2] in (['intra_dp_ros', 'msg'], ['intra_dp_ros', 'srv'])
+    generated = parts[0].endswith(('_msgs', '_srvs')) or (
+        parts[0] == 'intra_dp_ros' and parts[1:2] and parts[1] in ('cfg', 'msg', 'srv'))
     return parts[0] in ROS_MODULES or generated
 
 

@@ -17,6 +17,7 @@ _STATE = ("KAPAO's own files hold pickled code, which is not run here: once, ins
           "\"import torch; torch.save(torch.load('kapao_l_coco.pt', map_location='cpu')['model'].float().state_dict(), "
           "'kapao_state.pt')\"")
 _THRESHOLD = 0.2  # of a detection's score
+_DECODER = "kapao"  # key of people.DECODERS
 
 
 def load_people(request: Request) -> LoadedModel:
@@ -28,7 +29,8 @@ def load_people(request: Request) -> LoadedModel:
     spec = _image_spec(request)
     module = PeopleNet(raw=request.rest == "raw", score=_THRESHOLD)
     kind, note = _weights(module, request)
-    return LoadedModel(request.name, module.eval().fuse(), (spec,), kind, note, "", _THRESHOLD)
+    return LoadedModel(request.name, module.eval().fuse(), (spec,), kind, note, "" if module.raw else _DECODER,
+                       _THRESHOLD)
 
 
 def load_completion(request: Request) -> LoadedModel:
@@ -85,7 +87,7 @@ def load_kapao(request: Request) -> LoadedModel:
         kind, note = load_weights(model, request.name, request.weights)
     except ModelError as error:
         raise ModelError("{}. {}".format(error, _STATE)) from None
-    return LoadedModel(request.name, Kapao(model.eval()).eval(), (spec,), kind, note, "", _THRESHOLD)
+    return LoadedModel(request.name, Kapao(model.eval()).eval(), (spec,), kind, note, _DECODER, _THRESHOLD)
 
 
 def _import(folder: str) -> Any:

@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import torch
 
+from intra_dp_ros.apps.detection.fixed_size import Trimmed, make_fixed_size
 from intra_dp_ros.apps.loaders.base import InputSpec, LoadedModel, ModelError, Request, load_weights, nearest
 
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -85,6 +86,9 @@ def load_vision(request: Request) -> LoadedModel:
     """``torchvision:NAME`` for every model of torchvision's classification, segmentation, detection, optical flow and
     video families (those in the installed torchvision; quantised ones cannot be recorded).
 
+    Detectors choose their boxes in steps of fixed size (`apps.detection`), so that only these boxes travel; their
+    results are torchvision's.
+
     Inputs are uint8 `[1, H, W, 3]`, or `[1, 3, H, W]` where the shape says so, or float32 `[1, 3, H, W]` as torchvision
     takes it; clips have their frames after the batch (`[1, T, H, W, 3]`) or, channels first, after the channels.
 
@@ -113,7 +117,9 @@ def load_vision(request: Request) -> LoadedModel:
         raise ModelError("model {!r} cannot be built: {}".format(name, error)) from None
     kind, note = load_weights(module, name, request.weights)
     mean_std = _MEAN_STD.get(rest, family.mean_std) if spec.dtype == "uint8" else None
+    has_places = family.as_list and make_fixed_size(module)
     module = VisionInput(module, family, mean_std, channels_last)
+    module = Trimmed(module) if has_places else module
     return LoadedModel(name, module.eval(), (spec,) * family.inputs, kind, note, "", 0.0)
 
 

@@ -35,6 +35,13 @@ def reflecting(ctx: Context) -> Optional[Rule]:
     return ctx.local(ctx.axis(tensor), (tensor, interval.covering(ctx.rows(tensor), rows, rows + 1)))
 
 
+def other_dims(ctx: Context) -> Optional[Rule]:
+    """``pad`` (of which only the circular mode is recorded by this name) of other dimensions; along the axis it is
+    rewritten to slices that are joined."""
+    tensor = ctx.arg("self")
+    return ctx.same_rows(tensor) if pad_amounts(ctx, tensor) == (0, 0) else None
+
+
 def reflected_rows(n_in: int, before: int, after: int) -> np.ndarray:
     """Which input row each output row is (int64)."""
     rows = np.abs(np.arange(-before, n_in + after))

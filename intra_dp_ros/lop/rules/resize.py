@@ -111,3 +111,11 @@ def interpolation(ctx: Context) -> Optional[Rule]:
         make = interval.repeated if "nearest" in ctx.node.name else interval.linear
         return ctx.local(axis, (tensor, make(ctx.rows(tensor), factor)))
     return ctx.local(axis, (tensor, resampling(ctx, axis).rows()))
+
+
+def sampling(ctx: Context) -> Optional[Rule]:
+    """``grid_sampler``: a row of the grid makes a row of the result, out of the whole input."""
+    tensor, grid = ctx.arg("input"), ctx.arg("grid")
+    if not ctx.is_row_wise(grid) or grid == tensor or not 1 <= ctx.axis(grid) < len(ctx.shape(grid)) - 1:
+        return None
+    return ctx.same_rows(grid, ctx.axis(grid) + 1)

@@ -6,7 +6,7 @@ import numpy as np
 
 from intra_dp_ros.graph.graph import Const
 from intra_dp_ros.lop import interval
-from intra_dp_ros.lop.rules.rule import Context, Rule, within, wrap
+from intra_dp_ros.lop.rules.rule import REDUCE, Context, Rule, within, wrap
 
 
 def permute(ctx: Context) -> Optional[Rule]:
@@ -61,10 +61,12 @@ def slicing(ctx: Context) -> Optional[Rule]:
 
 
 def select(ctx: Context) -> Optional[Rule]:
-    """``select.int`` of another dimension drops that dimension."""
+    """``select.int`` of another dimension drops that dimension; of a single row, the row is all that travels."""
     tensor = ctx.arg("self")
     dim, axis = wrap(ctx.arg("dim"), len(ctx.shape(tensor))), ctx.axis(tensor)
-    return None if dim == axis else ctx.same_rows(tensor, axis - (dim < axis))
+    if dim == axis:
+        return ctx.everything(REDUCE) if ctx.rows(tensor) == 1 else None
+    return ctx.same_rows(tensor, axis - (dim < axis))
 
 
 def split(ctx: Context) -> Optional[Rule]:

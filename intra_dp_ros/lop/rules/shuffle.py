@@ -1,5 +1,5 @@
 """Operators that move elements between channels and space, and windows as a dimension of their own."""
-from typing import Optional
+from typing import Optional, Tuple
 
 import numpy as np
 
@@ -41,11 +41,15 @@ def unfold(ctx: Context) -> Optional[Rule]:
                                                     ctx.arg("step"), 0, 1)))
 
 
+def window_of(ctx: Context, index: int) -> Tuple[int, int, int, int]:
+    """Kernel, stride, padding and dilation of ``im2col`` and ``col2im`` along one of their two dimensions."""
+    return tuple(per_axis(ctx.arg(name), index) for name in ("kernel_size", "stride", "padding", "dilation"))
+
+
 def columns_per_row(ctx: Context) -> int:
-    """Windows of ``im2col`` in one row of windows."""
-    taps, dilation, padding, stride = (per_axis(ctx.arg(name), 1)
-                                       for name in ("kernel_size", "dilation", "padding", "stride"))
-    width = ctx.shape(ctx.arg("self"))[-1]
+    """Windows of ``im2col`` and ``col2im`` in one row of windows."""
+    taps, stride, padding, dilation = window_of(ctx, 1)
+    width = (ctx.arg("output_size") or ctx.shape(ctx.arg("self")))[-1]
     return (width + 2 * padding - dilation * (taps - 1) - 1) // stride + 1
 
 
@@ -56,8 +60,16 @@ def im2col(ctx: Context) -> Optional[Rule]:
     if ctx.axis(tensor) != ndim - 2:
         return None
     width, out = columns_per_row(ctx), ctx.out_shape()
-    taps, stride, padding, dilation = (per_axis(ctx.arg(name), 0)
-                                       for name in ("kernel_size", "stride", "padding", "dilation"))
-    rows = interval.window(ctx.rows(tensor), out[-1] // width, taps, stride, padding, dilation)
+    rows = interval.window(ctx.rows(tensor), out[-1] // width, *window_of(ctx, 0))
     at = np.arange(out[-1]) // width
     return ctx.local(len(out) - 1, (tensor, interval.IntervalMap(rows.n_in, rows.lo[at], rows.hi[at])))
+
+
+def col2im(ctx: Context) -> Optional[Rule]:
+    """``col2im``: the windows, row by row of them, are the last dimension; they make the rows that they cover."""
+    tensor = ctx.arg("self")
+    if ctx.axis(tensor) != len(ctx.shape(tensor)) - 1:
+        return None
+    width, axis = columns_per_row(ctx), len(ctx.out_shape()) - 2
+    rows = interval.transposed(ctx.rows(tensor) // width, ctx.out_shape()[axis], *window_of(ctx, 0))
+    return ctx.local(axis, (tensor, interval.IntervalMap(ctx.rows(tensor), rows.lo * width, rows.hi * width)))

@@ -28,10 +28,14 @@ RULES: Dict[str, Callable[[Context], Optional[Rule]]] = {
     **{"conv{}d".format(n): convolution.convolution for n in (1, 2, 3)},
     **{"conv_transpose{}d".format(n): convolution.transposed_convolution for n in (1, 2, 3)},
     **{"{}_pool{}d".format(kind, n): pooling.pooling for kind in ("max", "avg") for n in (1, 2, 3)},
-    **{"adaptive_avg_pool{}d".format(n): pooling.adaptive_average for n in (1, 2, 3)},
-    "_adaptive_avg_pool2d": pooling.adaptive_average,
+    **{"max_pool{}d_with_indices".format(n): pooling.pooling for n in (2, 3)},
+    **{"adaptive_{}_pool{}d".format(kind, n): pooling.adaptive for kind in ("max", "avg") for n in (1, 2, 3)},
+    "_adaptive_avg_pool2d": pooling.adaptive,
     **{name: resize.interpolation for name in INTERPOLATIONS},
+    "grid_sampler": resize.sampling,
+    "grid_sampler_2d": resize.sampling,
     "constant_pad_nd": padding.constant,
+    "pad": padding.other_dims,
     **{"replication_pad{}d".format(n): padding.replicating for n in (1, 2, 3)},
     **{"reflection_pad{}d".format(n): padding.reflecting for n in (1, 2, 3)},
     "pixel_shuffle": shuffle.pixel_shuffle,
@@ -39,6 +43,7 @@ RULES: Dict[str, Callable[[Context], Optional[Rule]]] = {
     "channel_shuffle": shuffle.channel_shuffle,
     "unfold": shuffle.unfold,
     "im2col": shuffle.im2col,
+    "col2im": shuffle.col2im,
     **{name: rowwise.along_dim for name in ("softmax", "log_softmax", "_softmax", "_log_softmax", "cumsum", "topk",
                                             "sort", "argsort", "glu")},
     "linear": contraction.linear,
@@ -81,4 +86,5 @@ RULES: Dict[str, Callable[[Context], Optional[Rule]]] = {
 
 #: Rules that find out themselves which operand has rows; for the others it is the first one, or the call is global.
 ANY_OPERAND = frozenset({
-    rowwise.pointwise, rowwise.embedding, contraction.matmul, contraction.added_product, shape.scatter})
+    rowwise.pointwise, rowwise.embedding, contraction.matmul, contraction.added_product, shape.scatter,
+    resize.sampling})

@@ -9,7 +9,7 @@ import numpy as np
 from intra_dp_ros.loss.contract import contracted
 from intra_dp_ros.loss.link_model import LinkModel
 from intra_dp_ros.loss.timeline import Timeline
-from intra_dp_ros.lop.plan import Plan, complete, input_codec
+from intra_dp_ros.lop.plan import Plan, complete, codec_of
 from intra_dp_ros.lop.tiling import Tiling
 
 
@@ -26,7 +26,7 @@ class Layers:
 
     def __init__(self, tiling: Tiling, timeline: Timeline, link: LinkModel, codec: str) -> None:
         self.tiling = contracted(tiling)
-        self._codec = input_codec(tiling, codec)
+        self._codec = codec_of(tiling, codec)
         rows = np.array([rule.rows for rule in self.tiling.rules])
         self.robot, self.server = (
             (np.array(p.a_ms) * (rows > 0) + np.array(p.b_ms) * rows) / 1e3
@@ -39,7 +39,7 @@ class Layers:
         self.down: Dict[int, float] = {}
         for t in tensors:
             for costs, rate, direction in ((self.up, link.up, "up"), (self.down, link.down, "down")):
-                ratio, encode, decode = link.codecs[self._codec(t, direction)]
+                ratio, encode, decode = link.costs(self._codec(t, direction), t)
                 size = graph.tensors[t].nbytes
                 costs[t] = (ratio / rate + encode + decode) * size + link.per_message_s + link.rtt_s / 2
 

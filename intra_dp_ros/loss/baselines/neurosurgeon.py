@@ -11,7 +11,7 @@ from intra_dp_ros.loss.link_model import LinkModel
 from intra_dp_ros.loss.population import Population
 from intra_dp_ros.loss.queues import outcomes
 from intra_dp_ros.loss.timeline import Timeline
-from intra_dp_ros.lop.plan import Plan, complete, input_codec
+from intra_dp_ros.lop.plan import Plan, complete, codec_of
 from intra_dp_ros.lop.tiling import Tiling
 
 _AT_ONCE = 64  # cuts evaluated together: more would only take memory
@@ -36,7 +36,7 @@ def cut_latencies(tiling: Tiling, timeline: Timeline, links: Sequence[LinkModel]
     rows = np.array([rule.rows for rule in tiling.rules])
     cuts = np.arange(len(rows) + 1)
     split = np.where(np.arange(len(rows)) < cuts[:, None], 0, rows)
-    people, found = Population(timeline, codec), []
+    people, found = Population(timeline, codec_of(tiling, codec)), []
     for i in range(0, len(cuts), _AT_ONCE):
         part = split[i:i + _AT_ONCE]
         once = np.ones(len(part), np.int64)
@@ -47,7 +47,7 @@ def cut_latencies(tiling: Tiling, timeline: Timeline, links: Sequence[LinkModel]
 def cut_plan(tiling: Tiling, cut: int, codec: str = "raw", strategy: str = "neurosurgeon") -> Plan:
     """The robot computes the first `cut` operators."""
     split = [0 if v < cut else rule.rows for v, rule in enumerate(tiling.rules)]
-    return complete(tiling, strategy, split, split, input_codec(tiling, codec))
+    return complete(tiling, strategy, split, split, codec_of(tiling, codec))
 
 
 def crossing_tensors(tiling: Tiling) -> List[Tuple[int, ...]]:

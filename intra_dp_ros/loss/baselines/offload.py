@@ -1,7 +1,7 @@
 """Everything on the server: the input goes up whole, the outputs come down."""
 from intra_dp_ros.loss.link_model import LinkModel
 from intra_dp_ros.loss.timeline import Timeline
-from intra_dp_ros.lop.plan import Plan, complete, input_codec
+from intra_dp_ros.lop.plan import Plan, complete, codec_of
 from intra_dp_ros.lop.tiling import Tiling
 
 
@@ -14,4 +14,4 @@ def plan(tiling: Tiling, timeline: Timeline, link: LinkModel, codec: str = "raw"
         chunks: pieces of an input; 1, as published: the server begins when all of it is there.
     """
     rows = [rule.rows for rule in tiling.rules]
-    return complete(tiling, strategy, rows, rows, input_codec(tiling, codec), chunks)
+    return complete(tiling, strategy, rows, rows, codec_of(tiling, codec), chunks)

@@ -25,12 +25,12 @@ ANSWER_S = 20.0
 class Harness:
     """Publishes images, keeps the answers.  One lock covers the answers."""
 
-    def __init__(self):
+    def __init__(self, images=IMAGES, node="/intra_dp_robot"):
         self._lock = threading.Lock()
         self.people = []
         self.stats = []
-        self._camera = rospy.Publisher(IMAGES, Image, queue_size=50)
-        self._status = rospy.ServiceProxy("/intra_dp_robot/get_status", GetStatus)
+        self.camera = rospy.Publisher(images, Image, queue_size=50)
+        self._status = rospy.ServiceProxy(node + "/get_status", GetStatus)
         rospy.Subscriber("/people", People, self._keep, self.people, queue_size=100)
         rospy.Subscriber("/stats", InferenceStats, self._keep, self.stats, queue_size=100)
 
@@ -59,7 +59,7 @@ class Harness:
     def wait_for_robot(self, split=True):
         """Until the robot listens, and runs frames together with the server when `split`."""
         rospy.wait_for_service(self._status.resolved_name, timeout=READY_S)
-        self.until(lambda: self._camera.get_num_connections() > 0, "the robot's subscription", READY_S)
+        self.until(lambda: self.camera.get_num_connections() > 0, "the robot's subscription", READY_S)
         if split:
             self.until(self.is_split, "splitting", READY_S)
 
@@ -74,7 +74,7 @@ class Harness:
                         data=np.ascontiguousarray(rgb).tobytes())
         message.header.stamp = rospy.Time(1000 + number)
         message.header.frame_id = FRAME_ID
-        self._camera.publish(message)
+        self.camera.publish(message)
         return message.header.stamp.to_sec()
 
     def answered(self):

@@ -11,6 +11,7 @@ from intra_dp_ros.graph.execute import WholeModel
 from intra_dp_ros.graph.graph import Graph, GraphError
 from intra_dp_ros.graph.record import RecordingError, record, unflatten
 from intra_dp_ros.graph.structure import leaves
+from intra_dp_ros.graph.two_parts import TwoParts
 
 torch.set_num_threads(1)
 IMAGE = (1, 3, 8, 8)
@@ -313,3 +314,30 @@ def test_replay_of_another_shape_is_refused():
     recording = record(nn.ReLU(), (image(),))
     with pytest.raises(GraphError, match="record again"):
         WholeModel(recording.graph, recording.weights)(torch.rand(1, 3, 9, 8))
+
+
+class Halves(TwoParts):
+    """Ends in what depends on values, and says so."""
+
+    def __init__(self, is_early=False):
+        super().__init__()
+        self.conv, self.is_early = nn.Conv2d(3, 4, 3), is_early
+
+    def begun(self, x, gain=1.0):
+        y = self.conv(x) * gain
+        return {"y": y[y > 0] if self.is_early else y, "size": (2, 3)}
+
+    def finished(self, result):
+        return result["y"][result["y"] > 0.1] * result["size"][1]
+
+
+@pytest.mark.parametrize("is_early", [False, True])
+def test_a_model_of_two_parts_is_recorded_up_to_where_it_says(is_early):
+    torch.manual_seed(0)
+    model, (x, other) = Halves(is_early).eval(), torch.randn(2, 1, 3, 8, 8)
+    recording = record(model, (x,), {"gain": 2.0})
+    assert recording.own_end == "Halves" and (recording.tail is not None) == is_early
+    assert ("index.Tensor" if is_early else "Halves.finished") in recording.rest
+    outputs = WholeModel(recording.graph, recording.weights)(other)
+    with torch.inference_mode():
+        assert torch.allclose(recording.finish(model, (other,), {"gain": 2.0}, outputs), model(other, gain=2.0))

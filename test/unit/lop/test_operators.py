@@ -80,6 +80,19 @@ def max_pooling(draw):
     return lambda x: pool(x, k, s, p, d, ceil), shape
 
 
+def max_pooling_with_indices(draw):
+    n = draw.randint(1, 3)
+    shape = image(draw, n)
+    if draw.random() < 0.4:
+        adaptive = (functional.adaptive_max_pool1d, functional.adaptive_max_pool2d, functional.adaptive_max_pool3d)
+        size = sizes(draw, n, 2, 9)
+        return lambda x: adaptive[n - 1](x, size if n > 1 else size[0], return_indices=True), shape
+    k, s, d, _ = window(draw, n, shape)
+    pool = (functional.max_pool1d, functional.max_pool2d, functional.max_pool3d)[n - 1]
+    p, ceil = [a // 2 for a in k], draw.random() < 0.5
+    return lambda x: pool(x, k, s, p, d, ceil, return_indices=True), shape
+
+
 def average_pooling(draw):
     n = draw.randint(1, 3)
     shape = image(draw, n)
@@ -91,7 +104,8 @@ def average_pooling(draw):
 
 def adaptive_pooling(draw):
     n = draw.randint(1, 3)
-    make = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)[n - 1]
+    make = draw.choice([(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d), (
+        nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d)])[n - 1]
     return make([draw.randint(2, 9) for _ in range(n)] if n > 1 else draw.randint(2, 9)), image(draw, n)
 
 
@@ -119,7 +133,7 @@ def padding(draw):
 
 
 def shuffling(draw):
-    kind, r = draw.randrange(5), draw.randint(2, 3)
+    kind, r = draw.randrange(6), draw.randint(2, 3)
     h, w = sizes(draw, 2)
     if kind == 0:
         return lambda x: functional.pixel_shuffle(x, r), (1, 2 * r * r, h, w)
@@ -131,7 +145,19 @@ def shuffling(draw):
         dim = draw.choice([2, 3])
         return lambda x: x.unfold(dim, 3, r), (1, 3, h, w)
     k, s, d, p = window(draw, 2, (1, 3, h, w))
+    if draw.random() < 0.5:
+        return lambda x: functional.fold(functional.unfold(x, k, d, p, s) * 2, (h, w), k, d, p, s), (1, 3, h, w), [2]
     return lambda x: functional.unfold(x, k, d, p, s), (1, 3, h, w), [2]
+
+
+def sampling(draw):
+    h, w = sizes(draw, 2)
+    options = {"mode": draw.choice(["bilinear", "nearest", "bicubic"]), "align_corners": draw.random() < 0.5,
+               "padding_mode": draw.choice(["zeros", "border", "reflection"])}
+    constant = torch.randn(1, 3, 5, 7)
+    if draw.random() < 0.5:
+        return lambda x: functional.grid_sample(constant, x.tanh(), **options), (1, h, w, 2), [1, 2]
+    return lambda x: functional.grid_sample(x.permute(0, 3, 1, 2), x.tanh(), **options), (1, h, w, 2), [1, 2]
 
 
 def shapes(draw):
@@ -186,8 +212,8 @@ def elementwise(draw):
             (lambda x: x.norm(dim=1) + x.logsumexp(1) + x.var(1), shape))[kind]
 
 
-FAMILIES = (convolution, transposed_convolution, max_pooling, average_pooling, adaptive_pooling, interpolation, padding,
-            shuffling, shapes, products, elementwise)
+FAMILIES = (convolution, transposed_convolution, max_pooling, max_pooling_with_indices, average_pooling,
+            adaptive_pooling, interpolation, padding, shuffling, sampling, shapes, products, elementwise)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

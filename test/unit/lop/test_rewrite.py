@@ -42,6 +42,22 @@ class Norms(nn.Module):
         return self.instance(self.group(x * 3 + 100).relu())  # a mean far from zero: unstable formulas fail
 
 
+class LayerNorms(nn.Module):
+    def __init__(self, rows):
+        super().__init__()
+        self.all, self.plain = nn.LayerNorm((4, rows, 6)), nn.LayerNorm((rows, 6), elementwise_affine=False)
+        self.all.weight.data.uniform_(0.5, 2), self.all.bias.data.uniform_(-1, 1)
+
+    def forward(self, x):
+        return self.plain(self.all(x * 3 + 100).relu())
+
+
+def root_mean_squares(x):
+    if not hasattr(functional, "rms_norm"):  # torch < 2.4
+        return x
+    return functional.rms_norm(x, x.shape[2:], torch.linspace(1, 2, x[0, 0].numel()).view(x.shape[2:]), 1e-6)
+
+
 def written(x):
     """Pictures copied into a frame, as detection models batch them."""
     frame = x.new_zeros(1, *x.shape[1:])
@@ -69,6 +85,20 @@ MODELS = {
     "logsumexp": lambda x: x.logsumexp((2, 3)),
     "half": lambda x: x.to(torch.bfloat16).mean((2, 3)).float(),
     "adaptive pooling": lambda x: functional.adaptive_avg_pool2d(x.exp(), (1, 1)).flatten(1),
+    "adaptive maximum": lambda x: functional.adaptive_max_pool2d(x.exp(), (1, 1)).flatten(1),
+    "adaptive pooling to columns": lambda x: functional.adaptive_avg_pool2d(x.exp(), (1, 4)) + 1,
+    "adaptive maximum to columns": lambda x: functional.adaptive_max_pool2d(x.exp(), (1, 4)) + 1,
+    "any and all": lambda x: torch.stack([(x > 2).any(), (x > -2).all(), (x[:, 0] > 9).any(), (x[:, 1] > -9).all()]),
+    "any of integers": lambda x: (x * 10).to(torch.uint8).any(),
+    "prod": lambda x: (x.tanh() + 1.1).prod(),
+    "prod of integers": lambda x: (x > -2).to(torch.int32).prod(),
+    "circular": lambda x: functional.pad(x.exp(), (1, 2, 3, 2), "circular").sigmoid(),
+    "circular, cut off": lambda x: functional.pad(x.exp(), (2, -1, 2, -1), "circular").sigmoid(),
+    "circular, only cut off": lambda x: functional.pad(x.exp(), (0, 0, -2, 0), "circular").sigmoid(),
+    "rows": lambda x: x.exp()[:, :, 3] + x.sigmoid().select(2, -1) * x[:, :, 0],
+    "every row": lambda x: sum(row * i for i, row in enumerate(x.exp().unbind(2))),
+    "layer norms": LayerNorms,
+    "root mean squares": root_mean_squares,
     "squeeze and excite": SqueezeExcite(),
     "norms": Norms(),
     "roll": lambda x: torch.roll(x.exp(), (2, 1), (2, 3)).sigmoid(),
@@ -85,6 +115,7 @@ MODELS = {
 def test_equal_and_cut(name, rows):
     torch.manual_seed(rows)
     model = MODELS[name]
+    model = model(rows) if model is LayerNorms else model
     x = torch.randn(1, 4, rows, 6)
     recording = record(model.eval() if isinstance(model, nn.Module) else model, (x,))
     graph = split_reductions(recording.graph, (2,))

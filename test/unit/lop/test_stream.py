@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from intra_dp_ros.graph.execute import WholeModel
 from intra_dp_ros.graph.record import record
 from intra_dp_ros.lop.both_sides import run_both_sides
-from intra_dp_ros.lop.plan import DOWN, UP, Plan, PlanError, complete, input_codec, local_plan, validate
+from intra_dp_ros.lop.plan import DOWN, UP, Plan, PlanError, codec_of, complete, local_plan, validate
 from intra_dp_ros.lop.program import Kernels
 from intra_dp_ros.lop.tiling import Tiling
 
@@ -165,5 +165,5 @@ def test_the_codec_of_volumes_is_for_classes_that_come_back_too():
     tiling = Tiling(graph, (2,))
     classes, scores = graph.outputs
     for codec, of_classes in (("bits+lz4", "bits+lz4"), ("lz4", "raw")):
-        codecs = input_codec(tiling, codec)
+        codecs = codec_of(tiling, codec)
         assert [codecs(t, DOWN) for t in (graph.inputs[0], classes, scores)] == [codec, of_classes, "raw"]

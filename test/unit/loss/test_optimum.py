@@ -36,11 +36,13 @@ def every_genome(space, rows):
     """The whole space, without those that mean the same: shares by rows, chunks no more than rows."""
     last = len(space.cuts) - 1
     shares = [k / rows for k in range(rows + 1)]
+    # Grains between wait for all rows as well.
+    grains = [k for k, n in enumerate(GRAINS) if n <= rows or n == max(GRAINS)]
     raw, robot = ([k for k, c in enumerate(chunks) if c <= rows] for chunks in (RAW_CHUNKS, ROBOT_CHUNKS))
     for upper, lower, leave in itertools.combinations_with_replacement(range(last + 1), 3):
         for a, b in itertools.product(shares if upper < lower else [0.0], shares if lower else [1.0]):
             yield from (Genome(upper, a, lower, b, leave, x, y, g, h) for x, y, g, h in itertools.product(
-                raw, robot, range(len(GRAINS)), (0, 1)))
+                raw, robot, grains, (0, 1)))
 
 
 def gap(seed):

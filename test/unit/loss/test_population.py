@@ -18,7 +18,7 @@ from intra_dp_ros.loss.profile import Profile
 from intra_dp_ros.loss.queues import outcomes
 from intra_dp_ros.loss.staircase import GRAINS, RAW_CHUNKS, ROBOT_CHUNKS, Genome, Staircase
 from intra_dp_ros.loss.timeline import Timeline
-from intra_dp_ros.lop.plan import complete
+from intra_dp_ros.lop.plan import codec_of, complete
 from intra_dp_ros.lop.tiling import Tiling
 
 torch.set_num_threads(1)
@@ -69,7 +69,8 @@ def case(seed):
 def check(tiling, timeline, link, codec, stops, starts, raw, robot, grain=None):
     """Every candidate that is inside the class, on three links at once."""
     grain = grain or [4] * len(stops)
-    work, is_outside = Population(timeline, codec).work(*map(np.array, (stops, starts, raw, robot, grain)))
+    people = Population(timeline, codec_of(tiling, codec))
+    work, is_outside = people.work(*map(np.array, (stops, starts, raw, robot, grain)))
     links = [link, replace(link, up=link.up / 7), replace(link, down=link.down * 5)]
     found = outcomes(work, links)
     inputs = tiling.graph.inputs

@@ -15,6 +15,7 @@ from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 
 from intra_dp_ros.apps.people import PersonDetection, PersonKeypoint  # noqa: E402
+from intra_dp_ros.apps.tracking import Track  # noqa: E402
 from intra_dp_ros.ros import conversions  # noqa: E402
 from intra_dp_ros.ros.raw import raw_class, raw_message  # noqa: E402
 from intra_dp_ros.wire import messages as wire  # noqa: E402
@@ -101,11 +102,12 @@ def test_raw_messages_stand_in_for_typed_ones():
 def test_people():
     person = PersonDetection(0.5, (1.0, 2.0, 3.0, 4.0), (PersonKeypoint("nose", 2.0, 3.0, 0.25),))
     header = Header(stamp=genpy.Time(5, 6), frame_id="camera")
-    msg = conversions.people_to_msg([person], header, 9, 640, 480, "model", "random")
+    msg = conversions.people_to_msg([Track(7, 1.5, person)], header, 9, 640, 480, "model", "random")
     back = type(msg)().deserialize(serialised(msg))
     assert (back.header.stamp, back.header.frame_id) == (header.stamp, "camera")
     assert (back.frame, back.width, back.height, back.model, back.weights) == (9, 640, 480, "model", "random")
     found = back.people[0]
+    assert (found.track_id, found.track_age) == (7, 1.5)
     assert (found.score, found.x_min, found.y_min, found.x_max, found.y_max) == (0.5, 1.0, 2.0, 3.0, 4.0)
     assert [(k.name, k.x, k.y, k.score) for k in found.keypoints] == [("nose", 2.0, 3.0, 0.25)]
 

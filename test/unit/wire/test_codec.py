@@ -41,7 +41,7 @@ def same(found, array):
 
 
 def test_raw_and_png_are_here():
-    assert set(available()) <= set(CODECS) == {"raw", "png", "lz4", "bits+lz4"}
+    assert set(available()) <= set(CODECS) == {"raw", "png", "lz4", "bits+lz4", "source"}
     assert {"raw", "png"} <= set(available())
 
 
@@ -111,7 +111,7 @@ def test_unknown_codec_and_impossible_shapes():
 
 def test_a_codec_without_its_module_says_what_to_install(monkeypatch):
     monkeypatch.setitem(CODECS, "lz4", codec.Codec(bytes, print, lambda s, n: n, "no_such_module_x", "python3-roslz4"))
-    assert "lz4" not in available() and available()[:2] == ("raw", "png")
+    assert "lz4" not in available() and {"raw", "png"} <= set(available())
     with pytest.raises(CodecError, match="install python3-roslz4"):
         encode("lz4", np.zeros(1))
 
@@ -190,7 +190,7 @@ def test_lz4_bombs_allocate_little(expected):
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("name", available())
+@pytest.mark.parametrize("name", [name for name in available() if name != "source"])  # of any length: a picture's
 def test_encodings_longer_than_any_are_refused(name):
     array = np.zeros((20, 30), np.uint8)
     with pytest.raises(CodecError, match="at most"):

@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("intra_dp_ros.msg")
 from std_msgs.msg import Header  # noqa: E402
 
-from intra_dp_ros.ros.robot_node import stats_to_msg  # noqa: E402
+from intra_dp_ros.ros.inference_node import stats_to_msg  # noqa: E402
 from intra_dp_ros.runtime.stats import FrameStats  # noqa: E402
 
 NOT_IN_THE_MESSAGE = {"began", "spans"}

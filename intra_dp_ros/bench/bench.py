@@ -1,0 +1,242 @@
+"""Strategies measured on real nodes over a real shaped link, side by side on the same pieces of the same trace.
+
+With root the nodes run in network namespaces and the kernel shapes the link (tbf, htb); without, or with --relay, the
+package's own relay node shapes it.  What a slower robot and a slower world (--time-scale) were made of stands in every
+result.
+"""
+import argparse
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+from typing import Any, Dict, List, Optional, Sequence
+
+from intra_dp_ros.apps.models import ModelError
+from intra_dp_ros.bench import estimator_trial, namespaces, testbed
+from intra_dp_ros.bench.campaign import Blocks, make_ready, play, time_scale_of
+from intra_dp_ros.bench.campaign_report import table, write_report
+from intra_dp_ros.bench.measured import bound, summarise
+from intra_dp_ros.bench.namespaces import TestbedError
+from intra_dp_ros.bench.testbed import PACE, QUOTA, Setting, Testbed
+from intra_dp_ros.bench.traces import NamedTrace, open_trace
+from intra_dp_ros.graph.record import RecordingError
+from intra_dp_ros.loss.link_model import FULL, HALF
+from intra_dp_ros.loss.objective import KINDS
+from intra_dp_ros.loss.strategies import STRATEGIES
+from intra_dp_ros.runtime.exactness import TOLERANCE
+from intra_dp_ros.runtime.machine import use_threads
+from intra_dp_ros.wire.codec import available
+
+AUTO = "auto"
+_QUICK = ["--models", "mobilenet_v3_small@1x224x224x3", "--strategies", "local,offload,intra_dp", "--trace",
+          "constant:6", "--seconds", "4", "--robot-speed", "0.1", "--no-bound"]
+
+_ESTIMATOR = ["--models", "mobilenet_v3_small@1x480x640x3", "--strategies", "offload,intra_dp", "--trace",
+              "steps,indoors,outdoors", "--seconds", "40", "--block", "20", "--robot-speed", "0.1", "--no-bound"]
+
+
+class Bench:
+    """One call.
+
+    Args:
+        options: see `parse`.
+        in_kernel: whether the kernel shapes the link.
+    """
+
+    def __init__(self, options: argparse.Namespace, in_kernel: bool) -> None:
+        self._options = options
+        self._in_kernel = in_kernel
+
+    def run(self) -> List[Dict[str, Any]]:
+        """All cells, one model after the other; a cell is written as soon as it is done.
+
+        Raises:
+            TestbedError, ModelError, RecordingError, ValueError, OSError: with what to do.
+        """
+        cells = []
+        for model in self._options.models.split(","):
+            cells += self._model(model)
+        return cells
+
+    def _model(self, model: str) -> List[Dict[str, Any]]:
+        options, cells = self._options, []
+        strategies = names_of(options.strategies)
+        folder = os.path.join(options.out, re.sub(r"[^A-Za-z0-9_.-]", "_", model))
+        shutil.rmtree(folder, ignore_errors=True)  # times measured in another hour do not hold in this one
+        setting = Setting(
+            model=model, folder=folder, robots=options.robots, robot_speed=options.robot_speed,
+            slowed_by=options.slowed_by, duplex=options.duplex, codec=options.codec, objective=options.objective,
+            seed=options.seed, records_acks=options.estimator, server_rate=options.server_MBps * 1e6)
+        print("{}: nodes are starting; logs are in {}".format(model, folder), flush=True)
+        with Testbed(setting, self._in_kernel, self._relay()) as bed:
+            status = make_ready(bed, strategies, _say)
+            local_s = status["local_ms"] / 1e3
+            scale = time_scale_of(model, local_s * 1e3) if options.time_scale == AUTO else float(options.time_scale)
+            print("{}: {:.0f} ms on the robot alone{}".format(model, local_s * 1e3, _conditions(options, scale)))
+            for name in options.trace.split(","):
+                trace = open_trace(name, scale, options.seed)
+                print("{} on {}, {:.2f} MB/s on average".format(model, trace.label, trace.mean / 1e6), flush=True)
+                blocks = play(bed, trace, strategies, options.seconds, local_s, options.seed, _say, options.block)
+                cells.append(self._cell(setting, blocks, trace, strategies, scale))
+        return cells
+
+    def _cell(self, setting: Setting, blocks: Blocks, trace: NamedTrace, strategies: Sequence[str],
+              scale: float) -> Dict[str, Any]:
+        least = None if self._options.no_bound else bound(setting, blocks, trace, strategies[-1])
+        cell = summarise(blocks, setting, trace, strategies, scale, least, self._in_kernel)
+        cell["estimator"] = estimator_trial.figures(blocks.estimates)
+        raw = os.path.join(setting.folder, "{}.raw.json".format(re.sub(r"[^A-Za-z0-9_.-]", "_", trace.label)))
+        with open(raw, "w", encoding="utf-8") as file:
+            json.dump({"cell": cell, "frames": blocks.frames, "estimates": blocks.estimates, "acks": blocks.acks}, file)
+        if self._options.estimator:
+            estimator_trial.picture(blocks.estimates, "{}: {}".format(cell["model"], trace.label),
+                                    raw.replace(".raw.json", ".estimate.png"))
+        print("\n".join(table(cell)), flush=True)
+        return cell
+
+    def _relay(self) -> List[str]:
+        """The relay node's parameters: it has one trace, from the beginning."""
+        if self._in_kernel:
+            return []
+        options = self._options
+        if options.time_scale == AUTO or "," in options.trace:
+            raise TestbedError("the relay node plays one trace that must be known at start: give --time-scale a "
+                               "number and --trace one trace, or run as root")
+        trace = open_trace(options.trace, float(options.time_scale), options.seed).trace
+        path = os.path.join(options.out, "relay_trace.csv")
+        trace.write(path)
+        return ["_trace:=" + os.path.abspath(path)]
+
+
+def _conditions(options: argparse.Namespace, scale: float) -> str:
+    words = ""
+    if options.robot_speed != 1.0:
+        words += " (emulated at {:g} of this machine's speed by {})".format(
+            options.robot_speed, "sleeping after operators" if options.slowed_by == PACE else "the kernel's quota")
+    if scale != 1.0:
+        words += "; the link is {:.3g} times slower than its trace".format(scale)
+    return words
+
+
+def _say(text: str) -> None:
+    print("  " + text, flush=True)
+
+
+def names_of(text: str) -> List[str]:
+    """Strategies by name, or all.
+
+    Raises:
+        ValueError: naming those that exist.
+    """
+    names = list(STRATEGIES) if text == "all" else [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in STRATEGIES:
+            raise ValueError("no strategy {!r}; there are: all, {}".format(name, ", ".join(STRATEGIES)))
+    return names
+
+
+def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """The command line's options."""
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a smoke run of two minutes at most: does it work, are "
+                        "the results exact, is nothing left behind?")
+    parser.add_argument("--estimator", action="store_true", help="the bandwidth estimator on trial: offload and "
+                        "intra_dp on steps, indoors, outdoors; pictures beside the raw data")
+    parser.add_argument("--models", default="mobilenet_v3_small", metavar="NAME[@SHAPE],...",
+                        help="models, with the shape of their input if not the default (%(default)s)")
+    parser.add_argument("--strategies", default="local,offload,neurosurgeon,intra_dp",
+                        help="comma-separated, or all: {} (%(default)s)".format(", ".join(STRATEGIES)))
+    parser.add_argument("--trace", default="indoors", metavar="NAME,...",
+                        help="indoors, outdoors, a CSV file with t_s, MBps, or constant:MBps (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="for each strategy on each trace (%(default)s)")
+    parser.add_argument("--block", type=float, default=0.0, help="length of a block [s]; 0: some frames (%(default)s)")
+    parser.add_argument("--robots", type=int, default=1, help="at once, on one server (%(default)s)")
+    parser.add_argument("--robot-speed", type=float, default=0.25, help="of this machine's (%(default)s)")
+    parser.add_argument("--slowed-by", choices=(PACE, QUOTA), default=PACE, help="sleeping after operators, or the "
+                        "kernel's quota for the whole node (%(default)s)")
+    parser.add_argument("--server-MBps", type=float, default=125.0, help="of the server's own link, which several "
+                        "robots share (%(default)s)")
+    parser.add_argument("--time-scale", default="1", metavar="N", help="the trace is played so many times slower, and "
+                        "carries so many times less; auto: as the robot is slower than the published one (%(default)s)")
+    parser.add_argument("--codec", choices=available(), default="raw", help="of images sent (%(default)s)")
+    parser.add_argument("--duplex", choices=(HALF, FULL), default=HALF, help="of the link (%(default)s)")
+    parser.add_argument("--objective", choices=KINDS, default=KINDS[0], help="of intra_dp (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, inputs, order (%(default)s)")
+    parser.add_argument("--no-bound", action="store_true", help="leave the lower bound out")
+    parser.add_argument("--relay", action="store_true", help="shape the link in user space, even as root")
+    parser.add_argument("--json", default="", metavar="FILE", help="write the figures: an object, a list of several")
+    parser.add_argument("--out", default="bench_out", help="folder of logs, raw data, report, pictures (%(default)s)")
+    options = parser.parse_args(arguments)
+    if options.quick or options.estimator:  # what is given besides holds
+        given = list(sys.argv[1:] if arguments is None else arguments)
+        options = parser.parse_args((_QUICK if options.quick else _ESTIMATOR) + given)
+    try:
+        names_of(options.strategies)
+        if options.time_scale != AUTO and not float(options.time_scale) > 0:
+            raise ValueError("--time-scale must be positive or {!r}".format(AUTO))
+    except ValueError as error:
+        parser.error(str(error))
+    if not 0.0 < options.robot_speed <= 1.0:
+        parser.error("--robot-speed must be above 0 and at most 1, got {:g}".format(options.robot_speed))
+    if not 1 <= options.robots <= 32:
+        parser.error("--robots must be between 1 and 32, got {}".format(options.robots))
+    if shutil.which("rosmaster") is None:
+        parser.error("rosmaster is not on the PATH: start this with scripts/bench")
+    return options
+
+
+def verdict(cells: Sequence[Dict[str, Any]]) -> List[str]:
+    """Promises that were broken; nothing about times."""
+    broken = []
+    for cell in cells:
+        for name, found in cell["strategies"].items():
+            label = "{} on {}, {}".format(cell["model"], cell["trace"], name)
+            if not found["frames"]:
+                broken.append(label + ": no frame was answered")
+            if found["frames_lost"]:
+                broken.append("{}: {} frames were not answered".format(label, found["frames_lost"]))
+            if found["max_rel_error"] > TOLERANCE:
+                broken.append("{}: a result differs from the unsplit model by {:.1e}".format(
+                    label, found["max_rel_error"]))
+    return broken
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Run the bench."""
+    options = parse(arguments)
+    for sign in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sign, lambda *_: sys.exit(143))
+    use_threads(1)
+    problem = "asked for with --relay" if options.relay else namespaces.missing()
+    if problem:
+        print("bench: {}; the link is shaped in user space instead: on this host's loopback, by the relay node".format(
+            problem), flush=True)
+    else:
+        left = testbed.clean_up()
+        if left:
+            print("bench: removed what a killed run had left: {}".format(", ".join(left)))
+    os.makedirs(options.out, exist_ok=True)
+    broken: List[str] = []
+    try:
+        cells = Bench(options, not problem).run()
+        broken = verdict(cells)
+        if options.json:
+            with open(options.json, "w", encoding="utf-8") as file:
+                json.dump(cells[0] if len(cells) == 1 else cells, file, indent=1)
+        if not options.quick:
+            print("report: {}".format(write_report(cells, options.out, sys.argv[1:])))
+    except (TestbedError, ModelError, RecordingError, ValueError, OSError) as error:
+        broken.append(str(error))
+    except KeyboardInterrupt:
+        broken.append("interrupted")
+    broken += ["left behind: " + name for name in testbed.left_over()]
+    for line in broken:
+        print("bench: {}".format(line), file=sys.stderr)
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

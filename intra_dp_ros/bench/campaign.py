@@ -1,0 +1,133 @@
+"""Strategies side by side on a testbed, in blocks over the same pieces of the same trace.
+
+Every piece of the trace is played once for every strategy, in an order drawn anew for every piece: what else the
+machine does meets all of them.  A block begins with a warm-up that does not count.
+"""
+import random
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, List, Sequence, Tuple
+
+from intra_dp_ros.bench.namespaces import TestbedError
+from intra_dp_ros.bench.testbed import Testbed
+from intra_dp_ros.bench.traces import NamedTrace
+from intra_dp_ros.wire.shaper import Trace
+
+GAP_S = 0.01  # between an answer and the next frame
+READY_S = 900.0  # for models, profiles, weights and plans
+_LEAST_BLOCK_S, _FRAMES_A_BLOCK = 4.0, 8.0  # of a strategy that computes locally
+_WARM_S, _WARM_FRAMES = 1.0, 3.0
+_PATIENCE_S, _PATIENCE_FRAMES = 10.0, 10.0  # for an answer
+
+#: Inference on the published robot (Jetson Xavier NX) [ms], from the logs published with the paper.
+PUBLISHED_LOCAL_MS = {"kapao-style": 394.0, "sconet-style": 776.0, "vgg19_bn": 88.0, "convnext_large": 207.0}
+
+
+@dataclass
+class Blocks:
+    """What a cell of a campaign, one model on one trace, has seen."""
+
+    frames: List[Dict[str, Any]] = field(default_factory=list)  # `FrameSample` with segment, robot, trace_s
+    estimates: List[Dict[str, Any]] = field(default_factory=list)  # strategy, robot, when, up, truth, rtt
+    acks: List[Dict[str, Any]] = field(default_factory=list)  # strategy, segment, robot, acks, truth: changes
+    lost: Dict[str, int] = field(default_factory=dict)  # strategy -> frames
+    robot_s: Dict[str, float] = field(default_factory=dict)  # strategy -> processor time [s], all robots
+    server_s: Dict[str, float] = field(default_factory=dict)
+    wall_s: Dict[str, float] = field(default_factory=dict)
+    inputs: str = ""
+    weights: str = ""
+
+
+def make_ready(testbed: Testbed, strategies: Sequence[str], say: Callable[[str], None]) -> Dict[str, Any]:
+    """Models loaded, operators measured, weights uploaded, plans of all strategies made; the first robot's status.
+
+    Raises:
+        TestbedError: not within `READY_S`.
+    """
+    status: Dict[str, Any] = {}
+    for strategy in strategies:
+        status = testbed.all("use", READY_S + 10.0, say, strategy=strategy, within_s=READY_S)[0]
+    return status
+
+
+def time_scale_of(model: str, local_ms: float) -> float:
+    """How many times slower this robot is than the published one.
+
+    Raises:
+        TestbedError: the model was not published.
+    """
+    name = model.partition("@")[0].rpartition(":")[2]
+    if name not in PUBLISHED_LOCAL_MS:
+        raise TestbedError("no published time of {!r} to scale the link by: give --time-scale a number, or one of the "
+                           "models {}".format(model, ", ".join(PUBLISHED_LOCAL_MS)))
+    return local_ms / PUBLISHED_LOCAL_MS[name]
+
+
+def block_length(seconds: float, local_s: float, asked: float = 0.0) -> Tuple[int, float]:
+    """How many blocks of what length [s] every strategy gets."""
+    length = asked or max(_LEAST_BLOCK_S, _FRAMES_A_BLOCK * local_s)
+    count = max(1, int(round(seconds / length)))
+    return count, seconds / count
+
+
+def play(testbed: Testbed, trace: NamedTrace, strategies: Sequence[str], seconds: float, local_s: float, seed: int,
+         say: Callable[[str], None], block_s: float = 0.0, check: bool = True) -> Blocks:
+    """One cell.
+
+    Args:
+        seconds: for every strategy.
+        local_s: what a frame takes on the robot alone, about.
+        block_s: length of a block; 0: by `local_s`.
+
+    Raises:
+        TestbedError: a process ended, or a driver could not do what it was told.
+    """
+    blocks, order = Blocks(), random.Random(seed)
+    count, length = block_length(seconds, local_s, block_s)
+    period = trace.trace.period
+    robots = testbed.setting.robots
+    traces = [trace.trace.shifted(i * period / robots) for i in range(robots)]
+    for segment in range(count):
+        names = list(strategies)
+        order.shuffle(names)
+        for strategy in names:
+            testbed.air.hold(max(trace.mean, 1e4))
+            testbed.all("use", READY_S, strategy=strategy, within_s=READY_S)
+            _block(testbed, traces, strategy, segment, segment * period / count, length, local_s, blocks, check)
+            own = [f["latency_ms"] for f in blocks.frames if f["strategy"] == strategy and f["segment"] == segment]
+            say("block {}/{} {:<12} {:>3} frames, mean {:.0f} ms".format(
+                segment + 1, count, strategy, len(own), sum(own) / max(1, len(own))))
+    return blocks
+
+
+def _block(testbed: Testbed, traces: Sequence[Trace], strategy: str, segment: int, start_s: float, length: float,
+           local_s: float, blocks: Blocks, check: bool) -> None:
+    warm = max(_WARM_S, _WARM_FRAMES * local_s)
+    begin = start_s - warm  # what came before in the trace warms up
+    begin += traces[0].period if begin < 0 else 0.0
+    origin = testbed.air.play(traces, begin)
+    before = _processor_times(testbed)
+    found = testbed.all("run", warm + length + 600.0, strategy=strategy, seconds=warm + length, gap_s=GAP_S,
+                        within_s=_PATIENCE_S + _PATIENCE_FRAMES * local_s, check=check)
+    after = _processor_times(testbed)
+    for robot, run in enumerate(found):
+        blocks.inputs, blocks.weights = run["inputs"], "{} ({})".format(run["weights"], run["weights_note"])
+        blocks.lost[strategy] = blocks.lost.get(strategy, 0) + run["lost"]
+        for frame in run["frames"]:
+            if frame["sent"] >= origin + warm:
+                blocks.frames.append(dict(frame, segment=segment, robot=robot,
+                                          trace_s=frame["sent"] - origin + begin))
+        for when, up, rtt, age, source in run["estimates"]:
+            blocks.estimates.append({"strategy": strategy, "segment": segment, "robot": robot, "when": when, "up": up,
+                                     "truth": testbed.air.truth(robot, when), "rtt": rtt, "age": age,
+                                     "source": source, "trace_s": when - origin + begin})
+        if run["acks"]:
+            blocks.acks.append({"strategy": strategy, "segment": segment, "robot": robot, "acks": run["acks"],
+                                "truth": testbed.air.changes(robot)})
+    for table, a, b in zip((blocks.robot_s, blocks.server_s), after, before):
+        table[strategy] = table.get(strategy, 0.0) + a - b
+    blocks.wall_s[strategy] = blocks.wall_s.get(strategy, 0.0) + max(run["ran_s"] for run in found)
+
+
+def _processor_times(testbed: Testbed) -> Tuple[float, float]:
+    server = testbed.server.processor_s if testbed.server is not None else 0.0
+    return sum(robot.processor_s for robot in testbed.robots), server

@@ -1,0 +1,77 @@
+"""Models and inputs of a bench: real images where a model takes images, random tensors where it does not."""
+from typing import List, Optional, Tuple
+
+import cv2
+import numpy as np
+import torch
+
+from intra_dp_ros.apps.models import LoadedModel, ModelError, load_model
+from intra_dp_ros.bench.bag import open_source
+from intra_dp_ros.bench.options import fill_zeros, random_inputs, shape_of
+from intra_dp_ros.graph.record import Recording, RecordingError, record
+
+_FPS = 2.0  # images are so far apart in the video that they differ
+
+
+def parse_model(text: str) -> Tuple[str, Optional[Tuple[int, ...]]]:
+    """``NAME`` or ``NAME@1x224x224x3`` as name and shape of the input; a bare name may be torchvision's.
+
+    Raises:
+        ValueError: no such shape.
+    """
+    name, _, shape = text.partition("@")
+    return name, shape_of(shape) if shape else None
+
+
+def load(text: str, seed: int) -> LoadedModel:
+    """The model that ``NAME[@SHAPE]`` says, the same in every process for the same seed.
+
+    Raises:
+        ModelError: see `load_model`.
+    """
+    name, shape = parse_model(text)
+    try:
+        model = load_model(name, seed=seed, shape=shape)
+    except ModelError as error:
+        if ":" in name or not str(error).startswith("no model"):
+            raise
+        try:
+            model = load_model("torchvision:" + name, seed=seed, shape=shape)
+        except ModelError:
+            raise error from None
+    if len(model.input_specs) != 1:
+        raise ModelError("model {!r} takes {} tensors; a bench's frames are one".format(name, len(model.input_specs)))
+    fill_zeros(model)
+    return model
+
+
+def record_whole(model: LoadedModel) -> Recording:
+    """The model's graph.
+
+    Raises:
+        RecordingError: it, or the end of it, cannot be recorded.
+    """
+    recording = record(model.module, random_inputs(model, 0))
+    if recording.tail is not None:
+        raise RecordingError("model {!r} cannot be benched: {}".format(model.name, recording.tail.sentence))
+    return recording
+
+
+def is_image(shape: Tuple[int, ...], dtype: str) -> bool:
+    """Whether a model's input is one image, ``[1, H, W, 3]`` or ``[1, 3, H, W]``."""
+    return dtype == "uint8" and len(shape) == 4 and shape[0] == 1 and 3 in (shape[1], shape[3])
+
+
+def make_inputs(model: LoadedModel, count: int, seed: int) -> Tuple[List[torch.Tensor], str]:
+    """Inputs for frames, and what they are: images of the video, resized, or random tensors."""
+    spec = model.input_specs[0]
+    if not is_image(spec.shape, spec.dtype):
+        return [random_inputs(model, seed + i)[0] for i in range(count)], "random {} tensors".format(spec.dtype)
+    channels_last = spec.shape[3] == 3
+    height, width = spec.shape[1:3] if channels_last else spec.shape[2:4]
+    source = open_source()
+    images = [cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+              for _, image in source.frames(_FPS, count / _FPS)]
+    arrays = [image[None] if channels_last else image.transpose(2, 0, 1)[None] for image in images]
+    return [torch.from_numpy(np.ascontiguousarray(a)) for a in arrays], "images of {}".format(
+        source.label.rsplit("/", 1)[-1])

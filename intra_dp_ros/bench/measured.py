@@ -1,0 +1,136 @@
+"""A cell of a campaign, one model on one trace, in a few numbers."""
+import glob
+import math
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional, Sequence
+
+import numpy as np
+
+from intra_dp_ros.bench import frames as models
+from intra_dp_ros.bench.campaign import Blocks
+from intra_dp_ros.bench.simulate import Simulation
+from intra_dp_ros.bench.testbed import QUOTA, Setting
+from intra_dp_ros.bench.traces import NamedTrace
+from intra_dp_ros.loss.link_model import LinkModel
+from intra_dp_ros.loss.profile import Profile
+from intra_dp_ros.lop.axis import prepare
+from intra_dp_ros.lop.tiling import Tiling
+from intra_dp_ros.runtime.codec_costs import codec_costs
+from intra_dp_ros.runtime.engine import device_name
+
+_MESSAGE_S, _RTT_S = 0.0003, 0.002  # as the robot plans with
+NOT_CHECKED = -1.0
+
+
+@dataclass(frozen=True)
+class _Begin:
+    """When a frame began, for the bound."""
+
+    began_s: float  # on the trace
+
+
+def summarise(blocks: Blocks, setting: Setting, trace: NamedTrace, strategies: Sequence[str], time_scale: float,
+              bound_ms: Optional[float], in_kernel: bool) -> Dict[str, Any]:
+    """The figures of a cell, ready for JSON; times [ms], what cannot be said is None."""
+    found = {name: _of_strategy(blocks, name, setting.robots) for name in strategies}
+    return {
+        "machine": machine(), "commit": commit(), "load": os.getloadavg()[1], "model": setting.model,
+        "weights": blocks.weights, "inputs": blocks.inputs, "trace": trace.label,
+        "mean_bandwidth_MBps": trace.mean / 1e6, "codec": setting.codec, "duplex": setting.duplex,
+        "objective": setting.objective, "robots": setting.robots, "robot_speed": setting.robot_speed,
+        "slowed_by": setting.slowed_by, "time_scale": time_scale, "seed": setting.seed,
+        "link": "kernel (network namespaces)" if in_kernel else "relay node (user space)",
+        "bound_ms": bound_ms, "strategies": found,
+    }
+
+
+def _of_strategy(blocks: Blocks, name: str, robots: int) -> Dict[str, Any]:
+    frames = [f for f in blocks.frames if f["strategy"] == name]
+    latency = [f["latency_ms"] for f in frames]
+    ratios = [f["inference_ms"] / f["predicted_ms"] for f in frames
+              if f["predicted_ms"] > 0 and f["outcome"] != "takeover" and not f["reason"]]
+    errors = [f["rel_error"] if math.isfinite(f["rel_error"]) else math.inf for f in frames
+              if f["rel_error"] != NOT_CHECKED]
+    trips = [e["rtt"] * 1e3 for e in blocks.estimates if e["strategy"] == name and e["rtt"] > 0]
+    wall = blocks.wall_s.get(name, 0.0)
+    return {
+        "frames": len(frames), "frames_lost": blocks.lost.get(name, 0), "frames_checked": len(errors),
+        "mean_ms": _mean(latency), "median_ms": _percentile(latency, 50), "p95_ms": _percentile(latency, 95),
+        "std_ms": float(np.std(latency)) if latency else None,
+        "block_means_ms": [_mean([f["latency_ms"] for f in frames if f["segment"] == s])
+                           for s in sorted({f["segment"] for f in frames})],
+        "energy_j": _mean([f["energy_j"] for f in frames]),
+        "MB_up": _mean([f["bytes_up"] / 1e6 for f in frames]),
+        "MB_down": _mean([f["bytes_down"] / 1e6 for f in frames]),
+        **{"share_" + kind: _mean([float(where(f) == kind) for f in frames])
+           for kind in ("local", "split", "offload", "takeover")},
+        "not_as_planned": sum(bool(f["reason"]) and f["outcome"] == "local" for f in frames),
+        "predicted_ms": _mean([f["predicted_ms"] for f in frames]),
+        "measured_over_predicted": {"median": _percentile(ratios, 50), "p95": _percentile(ratios, 95)},
+        "max_rel_error": max(errors, default=NOT_CHECKED),
+        "rtt_ms": _percentile(trips, 50),
+        "cpu_share": blocks.robot_s.get(name, 0.0) / robots / wall if wall else None,
+        "server_cpu_share": blocks.server_s.get(name, 0.0) / wall if wall else None,
+        "frames_per_s": len(frames) / wall if wall else None,
+    }
+
+
+def where(frame: Dict[str, Any]) -> str:
+    """local, split, offload (the robot computed nothing) or takeover."""
+    if frame["outcome"] != "split":
+        return str(frame["outcome"])
+    return "split" if frame["parts"]["robot_compute"] > 0 else "offload"
+
+
+def bound(setting: Setting, blocks: Blocks, trace: NamedTrace, strategy: str) -> Optional[float]:
+    """Mean over a strategy's frames of what no schedule can beat [ms], with the times that the nodes measured; None:
+    there are no such times.
+    """
+    model = models.load(setting.model, setting.seed)
+    recording = prepare(models.record_whole(model))
+    tiling = Tiling(recording.graph)
+    robot, server = (_profile(setting, name, recording.graph.hash) for name in ("r0", "server"))
+    began = [_Begin(f["trace_s"]) for f in blocks.frames if f["strategy"] == strategy and f["robot"] == 0]
+    if robot is None or server is None or not began:
+        return None
+    if setting.slowed_by != QUOTA:  # with a quota the robot measured itself slow
+        robot = robot.scaled(1.0 / setting.robot_speed)
+    link = LinkModel(1e6, 1e6, _RTT_S, setting.duplex, _MESSAGE_S, codec_costs(setting.codec))
+    return float(Simulation(tiling, robot, server, link, setting.codec).bounds(began, trace.trace).mean() * 1e3)
+
+
+def _profile(setting: Setting, place: str, graph: str) -> Optional[Profile]:
+    found = glob.glob(os.path.join(setting.folder, "cache", place, "profiles", graph + "-*.json"))
+    if not found:
+        return None
+    with open(found[0], encoding="utf-8") as file:
+        return Profile.from_json(file.read())
+
+
+def machine() -> str:
+    """What this ran on, in words."""
+    return "{} cores, {}, Python {}".format(os.cpu_count(), device_name("cpu").partition("-")[2],
+                                            sys.version.split()[0])
+
+
+def commit() -> str:
+    """The checkout's commit, with a + when files differ from it; empty outside a checkout."""
+    folder = os.path.dirname(os.path.abspath(__file__))
+    try:
+        done = [subprocess.run(["git", "-C", folder, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                               timeout=10.0, check=True).stdout.decode().strip()
+                for words in (["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])]
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done[0] + ("+" if done[1] else "")
+
+
+def _mean(values: List[float]) -> Optional[float]:
+    return float(np.mean(values)) if values else None
+
+
+def _percentile(values: List[float], percent: float) -> Optional[float]:
+    return float(np.percentile(values, percent)) if values else None

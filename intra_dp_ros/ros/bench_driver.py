@@ -1,0 +1,245 @@
+"""The camera and the witness of a bench: sends one robot frames, hears what it answers, checks it.
+
+Runs on the robot's side; is told what to do by lines of JSON on standard input and answers with lines of JSON on its
+standard output: any number of {"doing": ...}, then {"done": ...} or {"error": ...}.
+
+Threading: subscribers' threads write the tables of answers, the main thread reads; `_change` covers them.
+"""
+import argparse
+import json
+import os
+import sys
+import threading
+import time
+from dataclasses import asdict
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import genpy
+import rospy
+import torch
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+from std_srvs.srv import Trigger
+
+from intra_dp_ros.bench import frames
+from intra_dp_ros.bench.record import FrameSample
+from intra_dp_ros.msg import BandwidthEstimate, InferenceStats, TensorTile, TileAck
+from intra_dp_ros.ros.bench_messages import frame_to_msg, output_from_msg
+from intra_dp_ros.ros.conversions import ack_from_msg
+from intra_dp_ros.ros.demo_listener import sample_from_msg
+from intra_dp_ros.ros.topics import BANDWIDTH, robot_topic
+from intra_dp_ros.runtime.exactness import relative_error
+from intra_dp_ros.runtime.machine import use_threads
+from intra_dp_ros.srv import GetStatus, SetStrategy
+
+_SERVICE_S = 2.0
+_POLL_S = 0.1
+_IMAGES, _CHECKED = 24, 3  # inputs in all, and those of them whose results are checked
+_BUFFER_BYTES = 2 ** 24
+
+
+class Failure(RuntimeError):
+    """What was asked for cannot be done; the message is the answer."""
+
+
+class Driver:
+    """Frames to one robot.
+
+    Args:
+        model: as the robot's node was given it.
+        robot_id, ns: as the robot's node was given them.
+        seed: of random weights and inputs.
+        acks: record the acknowledgements of what the robot sends, too.
+    """
+
+    def __init__(self, model: str, robot_id: str, ns: str, seed: int, acks: bool = False) -> None:
+        self._model = frames.load(model, seed)
+        self._inputs, self.what = frames.make_inputs(self._model, _IMAGES, seed)
+        self._robot_id = robot_id
+        self._references: Dict[int, Tuple[torch.Tensor, ...]] = {}
+        self._sent = 0
+        self._change = threading.Condition()
+        self._stats: Dict[int, InferenceStats] = {}  # by number of the frame sent
+        self._results: Dict[int, List[TensorTile]] = {}
+        self._estimates: List[Tuple[float, float, float, float, str]] = []  # when, up, rtt, age, source
+        self._frames = rospy.Publisher("frames", Image, queue_size=2)
+        self._get_status = rospy.ServiceProxy("bench_robot/get_status", GetStatus)
+        self._set_strategy = rospy.ServiceProxy("bench_robot/set_strategy", SetStrategy)
+        rospy.Subscriber("stats", InferenceStats, self._on_stats, queue_size=100, tcp_nodelay=True)
+        rospy.Subscriber("result", TensorTile, self._on_result, queue_size=100, buff_size=_BUFFER_BYTES,
+                         tcp_nodelay=True)
+        self._acks: List[Tuple[float, Dict[str, Any]]] = []
+        if acks:
+            rospy.Subscriber(robot_topic(ns, robot_id, "ack_up"), TileAck, self._on_ack, queue_size=1000,
+                             tcp_nodelay=True)
+        rospy.Subscriber(robot_topic(ns, robot_id, BANDWIDTH), BandwidthEstimate, self._on_estimate, queue_size=100)
+
+    def status(self) -> Dict[str, Any]:
+        """The robot's status; empty while it does not answer."""
+        try:
+            rospy.wait_for_service(self._get_status.resolved_name, timeout=_SERVICE_S)
+            return json.loads(self._get_status().json)
+        except (rospy.ROSException, rospy.ServiceException):
+            return {}
+
+    def use(self, strategy: str, within_s: float) -> Dict[str, Any]:
+        """Have a strategy used; the robot's status once it is ready to run under it.
+
+        Raises:
+            Failure: there is no such strategy, or it was not ready in time.
+        """
+        end, accepted, said = time.monotonic() + within_s, False, ""
+        while True:
+            status = self.status()
+            if status and not accepted:
+                reply = self._set_strategy(strategy)
+                if not reply.accepted:
+                    raise Failure(reply.reason)
+                accepted = True
+            elif status and status["ready"].get(strategy) and (strategy == "local" or status["state"] == "SPLIT"):
+                return status
+            doing = (status.get("problem") or status.get("state")) if status else "the robot's node is starting"
+            if doing != said:
+                answer({"doing": "{}: {}".format(strategy, doing)})
+                said = doing
+            if time.monotonic() > end:
+                raise Failure("strategy {} was not ready after {:.0f} s: {}".format(strategy, within_s, doing))
+            time.sleep(_POLL_S)
+
+    def run(self, strategy: str, seconds: float, gap_s: float, within_s: float, check: bool) -> Dict[str, Any]:
+        """Frames one after the other for so long.
+
+        Args:
+            gap_s: between an answer and the next frame.
+            within_s: for an answer; a frame without one is lost.
+            check: compare results of some inputs with the unsplit model, when the time is over.
+
+        Returns:
+            "frames": samples with "sent" (monotonic [s]) and "input"; "lost"; "ran_s"; "estimates"; "acks"; "inputs".
+        """
+        while self._frames.get_num_connections() == 0:
+            time.sleep(_POLL_S)
+        began, done, lost = time.monotonic(), [], 0
+        kept: List[Tuple[int, int, Dict[str, Any]]] = []
+        with self._change:
+            self._estimates.clear()
+            self._acks.clear()
+        while time.monotonic() - began < seconds:
+            self._sent += 1
+            number, index = self._sent, self._sent % len(self._inputs)
+            msg = frame_to_msg(self._inputs[index], Header(stamp=genpy.Time(number, 0), frame_id="bench"))
+            sent = time.monotonic()
+            self._frames.publish(msg)
+            sample = self._wait(number, sent + within_s, strategy, sent - began)
+            if sample is None:
+                lost += 1
+                continue
+            entry = dict(asdict(sample), sent=sent, input=index)
+            done.append(entry)
+            if check and index < _CHECKED:
+                kept.append((number, index, entry))
+            else:
+                self._results.pop(number, None)
+            time.sleep(gap_s)
+        ran = time.monotonic() - began
+        for number, index, entry in kept:
+            entry["rel_error"] = self._error(number, index)
+        with self._change:
+            return {"frames": done, "lost": lost, "ran_s": ran, "estimates": list(self._estimates),
+                    "acks": list(self._acks), "inputs": self.what,
+                    "weights": self._model.weights, "weights_note": self._model.weights_note}
+
+    def air(self, shaper: str, start_s: float) -> float:
+        """The user-space shaper's trace goes on at `start_s` from now on; now (monotonic [s])."""
+        rospy.set_param(shaper + "/start_at", float(start_s))
+        rospy.ServiceProxy(shaper + "/restart", Trigger)()
+        return time.monotonic()
+
+    def _wait(self, number: int, end: float, strategy: str, when: float) -> Optional[FrameSample]:
+        """The answer to a frame, whole: statistics and every output."""
+        with self._change:
+            while True:
+                stats, results = self._stats.get(number), self._results.get(number)
+                if stats is not None and results and not results[-1].more:
+                    del self._stats[number]
+                    return sample_from_msg(stats, strategy, when)
+                left = end - time.monotonic()
+                if left <= 0:
+                    return None
+                self._change.wait(left)
+
+    def _error(self, number: int, index: int) -> float:
+        """How far a result that the robot published is from the unsplit model's; infinite when it is not readable."""
+        if index not in self._references:
+            with torch.inference_mode():
+                found = self._model.module(self._inputs[index])
+            self._references[index] = tuple(_tensors(found))
+        try:
+            outputs = [output_from_msg(msg) for msg in self._results.pop(number)]
+            return relative_error(outputs, self._references[index])
+        except ValueError as error:
+            print("frame {}: {}".format(number, error), file=sys.stderr)
+            return float("inf")
+
+    def _on_stats(self, msg: InferenceStats) -> None:
+        with self._change:
+            self._stats[msg.header.stamp.secs] = msg
+            self._change.notify_all()
+
+    def _on_result(self, msg: TensorTile) -> None:
+        with self._change:
+            self._results.setdefault(msg.header.stamp.secs, []).append(msg)
+            self._change.notify_all()
+
+    def _on_ack(self, msg: TileAck) -> None:
+        with self._change:
+            self._acks.append((time.monotonic(), asdict(ack_from_msg(msg))))
+
+    def _on_estimate(self, msg: BandwidthEstimate) -> None:
+        with self._change:
+            self._estimates.append((time.monotonic(), msg.up, msg.rtt, msg.age, msg.source))
+
+
+def _tensors(found: Any) -> List[torch.Tensor]:
+    """The flat tensors of a model's result, in the order in which a recording has them."""
+    if isinstance(found, torch.Tensor):
+        return [found]
+    if isinstance(found, dict):
+        return [t for value in found.values() for t in _tensors(value)]
+    return [t for value in found for t in _tensors(value)] if isinstance(found, (list, tuple)) else []
+
+
+_ANSWERS: List[Any] = []
+
+
+def answer(line: Dict[str, Any]) -> None:
+    """Say something to whoever started this process."""
+    _ANSWERS[0].write(json.dumps(line) + "\n")
+    _ANSWERS[0].flush()
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Serve until standard input ends."""
+    _ANSWERS.append(os.fdopen(os.dup(1), "w"))
+    os.dup2(2, 1)  # rospy says things on standard output, too
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    for name in ("--model", "--robot-id", "--ns"):
+        parser.add_argument(name, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--acks", action="store_true")
+    options = parser.parse_args(rospy.myargv(argv)[1:])
+    use_threads(1)
+    rospy.init_node("bench_driver", disable_signals=True)
+    driver = Driver(options.model, options.robot_id, options.ns, options.seed, options.acks)
+    operations = {"use": driver.use, "run": driver.run, "status": driver.status, "air": driver.air}
+    for line in sys.stdin:
+        asked = json.loads(line)
+        try:
+            answer({"done": operations[asked.pop("op")](**asked)})
+        except (Failure, rospy.ROSException, rospy.ServiceException, OSError) as error:
+            answer({"error": str(error)})
+    os._exit(0)  # rospy's threads do not end by themselves
+
+
+if __name__ == "__main__":
+    main()
