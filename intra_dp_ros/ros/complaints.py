@@ -23,8 +23,12 @@ class Complaints:
         self._seen: Dict[str, Tuple[float, int]] = {}  # when (monotonic [s]), level
         self._kinds: "collections.OrderedDict[str, float]" = collections.OrderedDict()  # -> last logged [s]
 
-    def say(self, text: str, level: int = ERROR) -> None:
-        """Count a problem, of level WARN or ERROR; log it unless one that differs in its numbers only was of late."""
+    def say(self, text: str, level: int = ERROR) -> bool:
+        """Count a problem, of level WARN or ERROR; log it unless one that differs in its numbers only was of late.
+
+        Returns:
+            Whether it was logged.
+        """
         kind, now = re.sub(r"[\d.]+", "#", text), time.monotonic()
         with self._lock:
             self._counts[text] = self._counts.get(text, 0) + 1
@@ -40,6 +44,7 @@ class Complaints:
                     self._kinds.popitem(last=False)
         if is_new:
             (rospy.logerr if level == ERROR else rospy.logwarn)("%s", text)
+        return is_new
 
     def counts(self) -> Dict[str, int]:
         """Problem -> how often."""

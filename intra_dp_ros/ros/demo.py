@@ -12,7 +12,8 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Dict, List, Optional, Sequence, Tuple
+from dataclasses import dataclass
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
 from intra_dp_ros.apps.people import PersonDetection, PersonKeypoint
@@ -21,13 +22,29 @@ from intra_dp_ros.bench.record import BandwidthPoint, DemoRecord, FrameSample, S
 from intra_dp_ros.bench.report import write_report
 from intra_dp_ros.bench.summary import summarise, text_summary
 from intra_dp_ros.bench.video import annotate, caption_of
-from intra_dp_ros.ros.bag_writer import DEFAULT_TOPIC, write_bag
+from intra_dp_ros.ros.bag_writer import DEFAULT_TOPIC, rgbd_messages, write_bag, write_messages
 from intra_dp_ros.ros.demo_listener import Listener
 from intra_dp_ros.ros.own_master import LaunchError, OwnMaster
 from intra_dp_ros.runtime.engine import device_name
 from intra_dp_ros.wire.shaper import Trace
 
 STRATEGIES = ("local", "offload", "intra_dp")
+_OPTICAL_FRAME = "camera_rgb_optical_frame"
+
+
+@dataclass(frozen=True)
+class App:
+    """What the demo has to know of an application."""
+
+    node: str  # of the robot
+    images: str  # topic of the camera
+    has_depth: bool  # the bag has synthetic depth, camera_info and /tf_static
+    rviz: str  # file of config/, without its suffix
+
+
+#: By the name of the launch file.
+APPS = {"robot": App("/intra_dp_robot", DEFAULT_TOPIC, False, "demo"),
+        "kapao": App("/kapao_node", "/camera/rgb/image_raw", True, "kapao")}
 _READY_S = 600.0  # for models, profiles and plans on the first run
 _LAST_ANSWER_S = 10.0  # after the last image of a run
 _LONGEST_PERIOD_S, _SHORTEST_PERIOD_S = 10.0, 0.4
@@ -44,7 +61,9 @@ class Demo:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
+        self._app = APPS[options.app]
         self._nodes = OwnMaster("demo.launch", [
+            "app:=" + options.app, "image:=" + self._app.images, "rviz_config:=" + self._app.rviz,
             "model:=" + options.model, "trace:=" + os.path.abspath(options.trace),
             "robot_slowdown:={:g}".format(options.robot_slowdown), "rviz:={}".format(str(options.rviz).lower()),
             "strategy:=local"], os.path.join(options.out, "nodes.log"))
@@ -107,7 +126,7 @@ class Demo:
         options = self.options
         print("nodes are starting; their log is {}".format(self._nodes.log), flush=True)
         self._nodes.start("demo")
-        self._listener = Listener("/intra_dp_robot", "/shaper", "/people", "/stats", DEFAULT_TOPIC)
+        self._listener = Listener(self._app.node, "/shaper", "/people", "/stats", self._app.images)
         print("model {}, robot emulated as {:g} times slower than this machine, trace {}".format(
             options.model, options.robot_slowdown, os.path.basename(options.trace)), flush=True)
 
@@ -134,7 +153,7 @@ class Demo:
     def _warm_up(self) -> None:
         """A few images whose answers do not count: the first frames of any program are slow."""
         bag = os.path.join(self.options.out, "warm_up.bag")
-        write_bag(bag, open_source().frames(1.0, _WARM_UP))
+        self._write(bag, open_source().frames(1.0, _WARM_UP))
         self._listener.set_strategy("local", self._nodes.check)
         self._listener.begin("warm-up")
         subprocess.run(["rosbag", "play", "--quiet", "--wait-for-subscribers", bag], timeout=60.0,
@@ -155,10 +174,15 @@ class Demo:
     def _bag(self, period: float) -> str:
         source = open_source()
         path = os.path.join(self.options.out, "images.bag")
-        count = write_bag(path, source.frames(1.0 / period, self.options.seconds))
+        count = self._write(path, source.frames(1.0 / period, self.options.seconds))
         print("bag of {} images, one every {:.2f} s, from {}".format(count, period, os.path.basename(source.label)),
               flush=True)
         return path
+
+    def _write(self, path: str, frames: Iterable[Tuple[float, np.ndarray]]) -> int:
+        if self._app.has_depth:
+            return write_messages(path, rgbd_messages(frames, self._app.images, _OPTICAL_FRAME))
+        return write_bag(path, frames, self._app.images)
 
     def _replay(self, strategy: str, bag: str) -> Listener:
         """One strategy on the bag and the trace, both from their beginning."""
@@ -225,6 +249,8 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=30.0, help="length of each strategy's run [s] (%(default)s)")
+    parser.add_argument("--app", choices=sorted(APPS), default="robot",
+                        help="robot: people in images; kapao: with depth and their place in space (%(default)s)")
     parser.add_argument("--model", default="movenet-multipose", help="model name, see docs/models.md (%(default)s)")
     parser.add_argument("--trace", default=os.path.join(package, "config", "traces", "indoors_like.csv"),
                         help="bandwidth over time: CSV with columns t_s, MBps (indoors_like.csv)")

@@ -37,6 +37,7 @@ class Frames:
     def __init__(self) -> None:
         self._buffer = tf2_ros.Buffer(debug=False)
         self._listener = tf2_ros.TransformListener(self._buffer)
+        self._is_patient = True  # what was missing once is not waited for again
 
     def find(self, target: str, source: str, stamp: rospy.Time) -> Transform:
         """The transform of points in `source` to `target`.
@@ -46,22 +47,25 @@ class Frames:
         Raises:
             TransformError: there is none.
         """
-        end = time.monotonic() + _WAIT_S
+        end = time.monotonic() + (_WAIT_S if self._is_patient else 0.0)
         while True:
             try:
-                return _transform(self._buffer.lookup_transform_core(target, source, stamp))
+                found = self._buffer.lookup_transform_core(target, source, stamp)
+                self._is_patient = True
+                return _transform(found)
             except tf2_ros.ExtrapolationException:
                 if time.monotonic() > end:
                     break
                 time.sleep(_POLL_S)
             except tf2_ros.TransformException as error:
                 if time.monotonic() > end:
+                    self._is_patient = False
                     raise TransformError("no transform from {!r} to {!r}: {}".format(
                         source, target, str(error).strip())) from None
                 time.sleep(_POLL_S)
         newest = self._newest(target, source)
         if newest is None or abs((newest.header.stamp - stamp).to_sec()) > _STALE_S:
-            raise TransformError("no transform from {!r} to {!r} of the image's time{}".format(
+            raise TransformError("no transform from {!r} to {!r} of the message's time{}".format(
                 source, target, "" if newest is None else ", the newest is {:.1f} s away".format(
                     abs((newest.header.stamp - stamp).to_sec()))))
         return _transform(newest)

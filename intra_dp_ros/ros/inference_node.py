@@ -139,8 +139,8 @@ class InferenceNode:
             except conversions.InputError as error:
                 self.complaints.say("input on {} cannot be used: {}".format(self.application.waits_for()[0], error))
             except Exception as error:  # the next frame may be better; the node lives on
-                self.complaints.say("a frame failed: {!r}".format(error))
-                logging.getLogger(__name__).debug("a frame failed", exc_info=True)
+                if self.complaints.say("a frame failed: {!r}".format(error)):
+                    logging.getLogger(__name__).exception("where it failed")
 
     def _answer(self, arrived: float, item: Any) -> None:
         job = self.application.prepare(item)
@@ -168,7 +168,8 @@ class InferenceNode:
             try:
                 self.application.paint(*found)
             except Exception as error:  # a picture must not end all pictures
-                self.complaints.say("a picture failed: {!r}".format(error))
+                if self.complaints.say("a picture failed: {!r}".format(error)):
+                    logging.getLogger(__name__).exception("where it failed")
 
     def _check(self, job: Job, inference: Inference) -> float:
         """The relative error against the unsplit model, on every `check_every`-th frame; -1 on the others."""
@@ -225,8 +226,8 @@ class InferenceNode:
         if silent > _NO_INPUT_S:
             topic, remap, publishers = self.application.waits_for()
             level = WARN
-            message = "no input for {:.0f} s on {} ({} publishers); remap it: {}".format(
-                silent, topic, publishers, remap)
+            message = "no input for {:.0f} s on {} ({} publishers{}); remap it: {}".format(
+                silent, topic, publishers, ", which send nothing" if publishers else "", remap)
             rospy.logwarn_throttle(10.0, message)
         problems = self.complaints.recent()
         if problems:

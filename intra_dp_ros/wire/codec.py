@@ -1,8 +1,8 @@
 """How the bytes of an array are encoded for the wire: lossless codecs, and decoders that a stranger may be let at.
 
-A decoder is told what array to expect.  It never allocates noticeably more than that array, whatever the bytes say,
-and raises nothing but `CodecError`.  Elements travel in the machines' own byte order, little-endian everywhere the
-package runs.
+A decoder is told what array to expect.  It never allocates noticeably more than that array, whatever the bytes say
+(`source` besides: a camera's picture, of 40 million pixels at most), and raises nothing but `CodecError`.
+Elements travel in the machines' own byte order, little-endian everywhere the package runs.
 """
 import importlib
 import math

@@ -205,19 +205,29 @@ class TestKapao(unittest.TestCase):
         yaw = 2.0 * np.arctan2(goal.pose.orientation.z, goal.pose.orientation.w)
         np.testing.assert_allclose((np.cos(yaw), np.sin(yaw)), ahead / 2.0, atol=1e-3)
 
-    def test_g_without_a_checkout(self):
-        """The node without a model lives and says why, once a second."""
-        def said():
+    def test_g_without_a_model(self):
+        """Nodes without a checkout, and with another network's weights, live and say why, once a second."""
+        def said(node):
             return [s for array in list(self.got["diagnostics"]) for s in array.status
-                    if s.name.startswith("without/kapao_node") and s.level == 2]
-        self.harness.until(lambda: len(said()) >= 2, "diagnostics of the node without a model")
-        self.assertIn("needs a checkout of KAPAO", said()[0].message)
+                    if s.name.startswith(node + "/kapao_node") and s.level == 2]
+        for node, words in (("without", "needs a checkout of KAPAO"), ("misled", "does not fit the model")):
+            self.harness.until(lambda: len(said(node)) >= 2, "diagnostics of the node " + node)
+            self.assertIn(words, said(node)[0].message)
         values = {v.key: v.value for array in list(self.got["diagnostics"]) for s in array.status
                   if s.name.startswith("kapao_node") for v in s.values}
         for key in ("state", "rate [Hz]", "median latency [ms]", "predicted inference [ms]", "uplink [MB/s]",
                     "energy per frame [J]", "up per frame [kB]", "inputs skipped for newer ones", "last fallback",
                     "device"):
             self.assertIn(key, values)
+
+    def test_h_top(self):
+        """The terminal view knows them all."""
+        shown = subprocess.run(["rosrun", "intra_dp_ros", "top", "--count", "3"], check=True, timeout=60,
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE).stdout.decode()
+        last = shown[shown.rindex("ROBOT"):]
+        self.assertRegex(last, r"(?m)^robot +SPLIT ")
+        self.assertRegex(last, r"(?m)^without +no model")
+        self.assertRegex(last, r"(?m)^server intra_dp_server on cpu: ")
 
 
 if __name__ == "__main__":
