@@ -84,6 +84,7 @@ class CompletionApp(Application):
         self.model = model
         self.settings = settings
         self.grid = grid_of(model, settings.cell_size, settings.origin)
+        self._frames: Optional[Frames] = None
         self._space: Optional[OccupiedSpace] = None  # of the last answer
         self._voxelise_s = 0.0
 
@@ -94,7 +95,8 @@ class CompletionApp(Application):
         self._cloud = rospy.Publisher("completed_cloud", PointCloud2, queue_size=2)
         self._markers = rospy.Publisher("completion_markers", MarkerArray, queue_size=2)
         self._view = rospy.Publisher("top_view", Image, queue_size=2)
-        self._frames = Frames() if self.settings.frame else None
+        if self.settings.frame:
+            self._frames = Frames()
         self._input = rospy.Subscriber(_TOPICS[self.settings.input],
                                        PointCloud2 if self.settings.input == CLOUD else LaserScan, accept, queue_size=1,
                                        buff_size=_BUFFER_BYTES, tcp_nodelay=True)
