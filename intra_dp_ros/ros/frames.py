@@ -65,7 +65,7 @@ class Frames:
                 time.sleep(_POLL_S)
         newest = self._newest(target, source)
         if newest is None or abs((newest.header.stamp - stamp).to_sec()) > _STALE_S:
-            raise TransformError("no transform from {!r} to {!r} of the image's time{}".format(
+            raise TransformError("no transform from {!r} to {!r} of the message's time{}".format(
                 source, target, "" if newest is None else ", the newest is {:.1f} s away".format(
                     abs((newest.header.stamp - stamp).to_sec()))))
         return _transform(newest)

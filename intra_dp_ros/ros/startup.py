@@ -23,12 +23,17 @@ from intra_dp_ros.wire.session import check_robot_id
 _RETRY_S, _LONGEST_RETRY_S = 5.0, 60.0  # between looks whether a model can be loaded now: each pause twice the last
 
 
-def read_settings() -> NodeParams:
+def read_settings(codec: str) -> NodeParams:
     """The parameters every inference node has.
+
+    Args:
+        codec: the default of `~input_codec`.
 
     Raises:
         ValueError: one of them cannot be used.
     """
+    if not rospy.has_param("~input_codec"):
+        rospy.set_param("~input_codec", codec)  # dynamic_reconfigure would begin with its own default
     return NodeParams(
         ns=params.read("~ns", "/intra_dp"), folder=params.read("~folder", "~/.cache/intra_dp_ros/robot"),
         check_every=params.read("~check_every", 0, at_least=0), always_on=params.read("~always_on", False),
@@ -36,7 +41,7 @@ def read_settings() -> NodeParams:
             robot_id=check_robot_id(params.read("~robot_id", "robot")), strategy=params.read("~strategy", "auto"),
             device=params.read("~device", "cpu"), duplex=params.read("~duplex", HALF, choices=(HALF, FULL)),
             slowdown=params.read("~robot_slowdown", 1.0, at_least=1.0),
-            input_codec=params.read("~input_codec", "raw", choices=available()),
+            input_codec=params.read("~input_codec", codec, choices=available()),
             power=PowerModel(**{name: params.read("~power/" + name, getattr(PowerModel(), name), at_least=0.0)
                                 for name in ("compute", "transmit", "standby")}),
             objective=Objective(params.read("~objective", LATENCY, choices=KINDS),
@@ -49,13 +54,14 @@ def read_size() -> Tuple[int, ...]:
     return size if all(size) else ()
 
 
-def run(name: str, make: Callable[[], Application], waits: bool = False) -> None:
+def run(name: str, make: Callable[[], Application], waits: bool = False, codec: str = "raw") -> None:
     """A node from its beginning to its end.
 
     Args:
         name: of the node.
         make: the application, from parameters.
         waits: stay alive and try again when the model cannot be loaded; else end.
+        codec: the default of `~input_codec`.
     """
     logging.getLogger("intra_dp_ros").setLevel(logging.INFO)
     rospy.init_node(name)
@@ -63,7 +69,7 @@ def run(name: str, make: Callable[[], Application], waits: bool = False) -> None
         use_threads(params.read("~threads", 0, at_least=0))
         keep_freed_memory()
         switch_threads_fast()
-        settings = read_settings()
+        settings = read_settings(codec)
         application = _patiently(make, settings.robot.robot_id) if waits else make()
         if application is None:
             return

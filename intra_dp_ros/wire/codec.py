@@ -268,38 +268,61 @@ def _decode_lz4(data: bytes, array: np.ndarray) -> None:
         raise CodecError("broken lz4 data: {}".format(error)) from None
 
 
-# bits+lz4: a byte that says how many, then so many planes of one bit an element, compressed; 0: the elements themselves
+def _longest_lz4(nbytes: int) -> int:
+    return nbytes + 4 * (nbytes // _LZ4_BLOCK + 1) + 15
+
+
+# bits+lz4: a byte, the number of bits (1..7) of which no element needs more, then as lz4 their planes, lowest first,
+# eight elements a byte.  Where elements do not fit into 7 bits, or shrink as well whole, the byte is _WHOLE and lz4 of
+# the elements follows.
+
+_WHOLE = 8
+_MOST_PLANES = 7
+_UNPACKED = 1 << 17  # elements that are unpacked at once: a multiple of 8 that stays in the cache
+
 
 def _encode_bits(array: np.ndarray) -> bytes:
-    octets = _small_numbers(np.ascontiguousarray(array))
-    count = max(1, int(octets.max(initial=0)).bit_length())
-    if count > 1:  # large areas of one class: their bytes shrink as well as bits do, and need not be taken apart
-        whole = _encode_lz4(octets)
-        if len(whole) < count * len(octets) // 16:
-            return b"\0" + whole
-    planes = [np.packbits(octets if count == 1 else octets & np.uint8(1 << k)) for k in range(count)]
-    return bytes((count,)) + _encode_lz4(planes[0] if count == 1 else np.concatenate(planes))
+    flat = np.ascontiguousarray(array).reshape(-1)
+    planes = _planes(flat)
+    if planes == _WHOLE:
+        return bytes([_WHOLE]) + _encode_lz4(flat)
+    if planes > 1:  # large areas of one class: their bytes shrink as well as bits do, and need not be taken apart
+        whole = _encode_lz4(flat)
+        if len(whole) < planes * flat.size // 16:
+            return bytes([_WHOLE]) + whole
+    narrow = flat.view(np.uint8) if flat.itemsize == 1 else flat.astype(np.uint8)
+    packed = np.concatenate([np.packbits(narrow & (1 << plane)) for plane in range(planes)])
+    return bytes([planes]) + _encode_lz4(packed)
+
+
+def _planes(flat: np.ndarray) -> int:
+    """Bits that every element needs at most, or _WHOLE when they are not few."""
+    if flat.dtype.kind not in "biu":
+        return _WHOLE
+    least, most = (int(flat.min()), int(flat.max())) if flat.size else (0, 0)
+    return max(1, most.bit_length()) if least >= 0 and most < 1 << _MOST_PLANES else _WHOLE
 
 
 def _decode_bits(data: bytes, array: np.ndarray) -> None:
-    octets = _small_numbers(array)
-    count, width = data[0] if len(data) else 9, -(-len(octets) // 8)
-    if count == 0 and array.dtype != np.bool_:
-        _decode_lz4(data[1:], octets)
+    if not data:
+        raise CodecError("no bytes, expected the number of bit planes first")
+    planes = data[0]
+    if planes == _WHOLE:
+        _decode_lz4(data[1:], array)
         return
-    if not 1 <= count <= (1 if array.dtype == np.bool_ else 8):
-        raise CodecError("bits+lz4 with {} planes for {}, expected 1 to 8, and 1 for bool".format(count, array.dtype))
-    planes = np.empty(count * width, np.uint8)
-    _decode_lz4(data[1:], planes)
-    octets[:] = np.unpackbits(planes[:width])[:len(octets)]  # no argument for the count in older numpy
-    for k in range(1, count):
-        octets |= np.unpackbits(planes[k * width:(k + 1) * width])[:len(octets)] << np.uint8(k)
-
-
-def _small_numbers(array: np.ndarray) -> np.ndarray:
-    if array.dtype not in (np.uint8, np.bool_):
-        raise CodecError("bits+lz4 cannot hold {}, expected uint8 or bool; use raw or lz4".format(array.dtype))
-    return _octets(array)
+    most = {"b": 1, "f": 0}.get(array.dtype.kind, _MOST_PLANES)
+    if not 1 <= planes <= most:
+        raise CodecError("{} bit planes of {}, expected 1 to {}, or {} for whole elements".format(
+            planes, array.dtype, most, _WHOLE))
+    packed = np.empty((planes, (array.size + 7) // 8), np.uint8)
+    _decode_lz4(data[1:], packed)
+    flat = array.reshape(-1)
+    for first in range(0, array.size, _UNPACKED):
+        part = flat[first:first + _UNPACKED]
+        bits = np.unpackbits(packed[:, first // 8:(first + _UNPACKED) // 8], axis=1)[:, :len(part)]
+        for plane in range(1, planes):
+            bits[0] |= bits[plane] << plane
+        part[...] = bits[0]
 
 
 # source: see there; the robot's sender encodes rows whose picture it has
@@ -314,10 +337,9 @@ def _decode_source(data: bytes, array: np.ndarray) -> None:
 CODECS: Dict[str, Codec] = {
     "raw": Codec(lambda array: array.tobytes(), _decode_raw, lambda shape, nbytes: nbytes),
     "png": Codec(_encode_png, _decode_png, _longest_png, "cv2", "python3-opencv"),
-    "lz4": Codec(_encode_lz4, _decode_lz4, lambda shape, nbytes: nbytes + 4 * (nbytes // _LZ4_BLOCK + 1) + 15,
-                 "roslz4", "python3-roslz4"),
-    # Random bits do not shrink; what has all eight of them is one byte and seven of padding a plane longer.
-    "bits+lz4": Codec(_encode_bits, _decode_bits, lambda shape, nbytes: nbytes + nbytes // _LZ4_BLOCK * 4 + 64,
+    "lz4": Codec(_encode_lz4, _decode_lz4, lambda shape, nbytes: _longest_lz4(nbytes), "roslz4", "python3-roslz4"),
+    # seven planes of a single element are longer than the element
+    "bits+lz4": Codec(_encode_bits, _decode_bits, lambda shape, nbytes: 1 + _longest_lz4(nbytes + _MOST_PLANES),
                       "roslz4", "python3-roslz4"),
     "source": Codec(source.encode_raw, _decode_source, lambda shape, nbytes: source.longest(nbytes), "cv2",
                     "python3-opencv"),

@@ -7,7 +7,7 @@ from typing import Any, Tuple
 import torch
 
 from intra_dp_ros.apps.loaders.base import RANDOM, InputSpec, LoadedModel, ModelError, Request, load_weights
-from intra_dp_ros.apps.networks.completion_net import HEIGHT, CompletionNet
+from intra_dp_ros.apps.networks.completion_net import HEIGHT, CompletionNet, make_sparse
 from intra_dp_ros.apps.networks.people_net import CLASSES, KEYPOINTS, PeopleNet, detections
 
 _IMAGE, _VOLUME = (1, 3, 640, 960), (1, 1, 256, HEIGHT, 256)
@@ -46,8 +46,10 @@ def load_completion(request: Request) -> LoadedModel:
         raise ModelError("model {!r} takes uint8 [1, 1, X, {}, Y] with X and Y multiples of 8, got {} {}".format(
             request.name, HEIGHT, request.dtype or "uint8", list(request.size or shape)))
     module = CompletionNet(request.rest == "attention", 0 if request.rest == "measured" else 3)
-    kind, note = _weights(module, request)
-    return LoadedModel(request.name, module.eval(), (InputSpec(shape, "uint8"),), kind, note, "", 0.0)
+    kind, note = _weights(module.eval(), request)
+    if kind == RANDOM:
+        make_sparse(module)
+    return LoadedModel(request.name, module, (InputSpec(shape, "uint8"),), kind, note, "", 0.0)
 
 
 class Kapao(torch.nn.Module):

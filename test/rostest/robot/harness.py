@@ -23,16 +23,17 @@ ANSWER_S = 20.0
 
 
 class Harness:
-    """Publishes images, keeps the answers.  One lock covers the answers."""
+    """Publishes images, keeps the answers when it `listens`.  One lock covers the answers."""
 
-    def __init__(self, images=IMAGES, node="/intra_dp_robot"):
+    def __init__(self, images=IMAGES, node="/intra_dp_robot", listens=True):
         self._lock = threading.Lock()
         self.people = []
         self.stats = []
         self.camera = rospy.Publisher(images, Image, queue_size=50)
         self._status = rospy.ServiceProxy(node + "/get_status", GetStatus)
-        rospy.Subscriber("/people", People, self._keep, self.people, queue_size=100)
-        rospy.Subscriber("/stats", InferenceStats, self._keep, self.stats, queue_size=100)
+        if listens:
+            rospy.Subscriber("/people", People, self._keep, self.people, queue_size=100)
+            rospy.Subscriber("/stats", InferenceStats, self._keep, self.stats, queue_size=100)
 
     def _keep(self, msg, where):
         with self._lock:

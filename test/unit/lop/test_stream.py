@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from intra_dp_ros.graph.execute import WholeModel
 from intra_dp_ros.graph.record import record
 from intra_dp_ros.lop.both_sides import run_both_sides
-from intra_dp_ros.lop.plan import DOWN, UP, Plan, PlanError, complete, local_plan, validate
+from intra_dp_ros.lop.plan import DOWN, UP, Plan, PlanError, codec_of, complete, local_plan, validate
 from intra_dp_ros.lop.program import Kernels
 from intra_dp_ros.lop.tiling import Tiling
 
@@ -158,3 +158,12 @@ def test_broken_plans_are_refused(small):
 def test_texts_that_are_no_plan(text):
     with pytest.raises(PlanError, match="not a plan"):
         Plan.from_json(text)
+
+
+def test_the_codec_of_volumes_is_for_classes_that_come_back_too():
+    graph = record(lambda x: (x.argmax(1).to(torch.uint8), x * 0.5), (torch.zeros(1, 4, 8, 8),)).graph
+    tiling = Tiling(graph, (2,))
+    classes, scores = graph.outputs
+    for codec, of_classes in (("bits+lz4", "bits+lz4"), ("lz4", "raw")):
+        codecs = codec_of(tiling, codec)
+        assert [codecs(t, DOWN) for t in (graph.inputs[0], classes, scores)] == [codec, of_classes, "raw"]

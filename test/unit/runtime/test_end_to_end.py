@@ -122,7 +122,8 @@ def answered(robot, image):
 
 
 @pytest.mark.parametrize("strategy, codec", [("offload", "raw"), ("neurosurgeon", "raw"), ("intra_dp", "raw"),
-                                             ("offload", "png"), ("intra_dp", "png")])
+                                             ("offload", "png"), ("intra_dp", "png"),
+                                             ("offload", "bits+lz4")])
 def test_frames_are_exact(recording, tmp_path, cable, strategy, codec):
     cable.start_server()
     robot = make_robot(recording, tmp_path, cable, strategy=strategy, input_codec=codec)

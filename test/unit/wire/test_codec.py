@@ -45,7 +45,7 @@ def test_raw_and_png_are_here():
     assert {"raw", "png"} <= set(available())
 
 
-@pytest.mark.parametrize("name", ["raw", pytest.param("lz4", marks=needs_lz4)])
+@pytest.mark.parametrize("name", ["raw", *(pytest.param(n, marks=needs_lz4) for n in ("lz4", "bits+lz4"))])
 @given(ARRAYS, st.booleans())
 @settings(deadline=None)
 def test_any_array_comes_back(name, array, turned):
@@ -61,31 +61,13 @@ def test_any_picture_comes_back(array, turned):
 
 
 @needs_lz4
-@given(hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=9), st.integers(1, 256), st.booleans(),
-       st.integers(0, 2 ** 31))
-@settings(deadline=None)
-def test_any_small_numbers_come_back(shape, top, turned, seed):
-    array = np.random.RandomState(seed).randint(0, top, shape).astype(np.uint8)
-    for some in (array, array > top // 2):
-        some = some.T if turned else some
-        assert same(decode("bits+lz4", encode("bits+lz4", some), some.shape, some.dtype), some)
-
-
-@needs_lz4
-def test_bits_are_packed():
-    volume = (np.random.RandomState(0).rand(256, 32, 64) < 0.01).astype(np.uint8)
-    assert len(encode("bits+lz4", volume)) < volume.size / 8
-    classes = np.random.RandomState(0).randint(0, 20, volume.shape).astype(np.uint8)
+def test_areas_of_one_class_are_not_taken_apart():
+    classes = np.random.RandomState(0).randint(0, 20, (256, 32, 64)).astype(np.uint8)
     assert len(encode("bits+lz4", classes)) < classes.size * 5 / 8 * 1.01
     areas = np.repeat(np.repeat(classes, 16, 0), 16, 2)
-    assert len(encode("bits+lz4", areas)) < areas.size / 16
-    assert same(decode("bits+lz4", encode("bits+lz4", areas), areas.shape, areas.dtype), areas)
-    with pytest.raises(CodecError, match="float32"):
-        encode("bits+lz4", np.zeros(3, np.float32))
-    with pytest.raises(CodecError, match="planes"):
-        decode("bits+lz4", b"\x09" + encode("lz4", np.zeros(9, np.uint8)), (3,), np.uint8)
-    with pytest.raises(CodecError, match="planes"):
-        decode("bits+lz4", b"\x02" + encode("lz4", np.zeros(2, np.uint8)), (3,), np.bool_)
+    encoded = encode("bits+lz4", areas)
+    assert len(encoded) < areas.size / 16 and encoded[0] == 8
+    assert same(decode("bits+lz4", encoded, areas.shape, areas.dtype), areas)
 
 
 @pytest.mark.parametrize("shape", [(5000, 1), (1, 5000), (60, 80, 3), (1, 3, 60, 80), (300, 400)])
@@ -236,3 +218,69 @@ def test_lz4_checksum_end_mark_and_length():
     for length in (99, 101):
         with pytest.raises(CodecError):
             decode("lz4", good, (length,), np.uint8)
+
+
+@needs_lz4
+@given(st.integers(0, 8), st.sampled_from(["bool", "uint8", "int8", "int64"]), st.integers(0, 400000), st.booleans())
+@example(1, "bool", 1 << 17, False)
+@example(5, "uint8", (1 << 17) + 1, True)
+@settings(deadline=None, max_examples=60)
+def test_small_numbers_come_back_from_their_bits(bits, dtype, size, turned):
+    top = min(1 << bits, 2 if dtype == "bool" else 128 if dtype == "int8" else 256)
+    array = np.random.RandomState(size).randint(0, top, (size, 3)).astype(dtype)
+    array = array.T if turned else array
+    assert same(decode("bits+lz4", encode("bits+lz4", array), array.shape, array.dtype), array)
+
+
+@needs_lz4
+@pytest.mark.parametrize("top, dtype, planes", [
+    (1, "uint8", 1), (1, "bool", 1), (0, "uint8", 1), (15, "uint8", 4), (19, "uint8", 5), (19, "int64", 5),
+    (127, "uint8", 7), (128, "uint8", 8), (200, "int16", 8), (-1, "int8", 8), (1, "float32", 8)])
+def test_bits_are_as_many_as_are_needed(top, dtype, planes):
+    """8: elements that do not fit into 7 bits travel whole, and are as long as with lz4 alone."""
+    array = np.random.RandomState(0).randint(min(0, top), max(0, top) + 1, 999).astype(dtype)
+    array[:2] = top, top
+    encoded = encode("bits+lz4", array)
+    assert encoded[0] == planes and same(decode("bits+lz4", encoded, array.shape, array.dtype), array)
+    if planes == 8:
+        assert encoded[1:] == encode("lz4", array)
+
+
+@needs_lz4
+def test_bits_make_an_occupancy_small():
+    array = (np.random.RandomState(3).rand(1, 1, 64, 32, 64) < 0.004).astype(np.uint8)
+    assert len(encode("bits+lz4", array)) < array.nbytes / 20
+    noise = np.random.RandomState(4).randint(0, 2, 80000).astype(np.uint8)
+    assert len(encode("bits+lz4", noise)) < noise.nbytes / 7.9  # incompressible, but an eighth
+
+
+@needs_lz4
+@pytest.mark.parametrize("data, dtype, word", [
+    (b"", "uint8", "no bytes"), (b"\0", "uint8", "0 bit planes"), (b"\x09", "uint8", "9 bit planes"),
+    (b"\2", "bool", "2 bit planes of bool"), (b"\1", "float32", "1 bit planes of float32"), (b"\1", "uint8", "header"),
+    (b"\1" + LZ4_HEADER, "uint8", "block of 0")])
+def test_bits_that_cannot_be_are_refused(data, dtype, word):
+    with pytest.raises(CodecError, match=word):
+        decode("bits+lz4", data, (100,), dtype)
+
+
+@needs_lz4
+def test_bits_of_another_number_of_planes_or_elements_are_refused():
+    good = encode("bits+lz4", np.arange(32, dtype=np.uint8))
+    assert good[0] == 5
+    for bad, shape in ((b"\4" + good[1:], (32,)), (b"\6" + good[1:], (32,)), (good, (24,)), (good, (40,))):
+        with pytest.raises(CodecError):
+            decode("bits+lz4", bad, shape, np.uint8)
+
+
+@needs_lz4
+@pytest.mark.parametrize("kind", [b"\1", b"\7", b"\x08"])
+def test_bombs_of_bits_allocate_little(kind):
+    bomb, expected = encode("lz4", np.zeros(64 << 20, np.uint8)), 300000
+    tracemalloc.start()
+    try:
+        with pytest.raises(CodecError):
+            decode("bits+lz4", kind + bomb, (expected,), np.uint8)
+        assert tracemalloc.get_traced_memory()[1] < expected + (4 << 20)
+    finally:
+        tracemalloc.stop()

@@ -1,0 +1,197 @@
+"""Semantic scene completion with the topics of AGRNav's node: clouds in, what the network adds to them out."""
+import time
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+import rospy
+import torch
+from rospy.numpy_msg import numpy_msg
+from sensor_msgs.msg import Image, LaserScan, PointCloud2
+from std_msgs.msg import Float64MultiArray, Header
+from visualization_msgs.msg import MarkerArray
+
+from intra_dp_ros.apps.models import LoadedModel, ModelError
+from intra_dp_ros.apps.voxel_pictures import before_after, class_colours
+from intra_dp_ros.apps.voxels import (Grid, OccupiedSpace, cells_of, occupied_space, planner_coordinates, points_of,
+                                      predicted, volume, voxelise)
+from intra_dp_ros.msg import OccupiedSpace as OccupiedSpaceMsg
+from intra_dp_ros.ros import conversions
+from intra_dp_ros.ros.application import Application, Job
+from intra_dp_ros.ros.completion_markers import completion_to_markers
+from intra_dp_ros.ros.complaints import Complaints
+from intra_dp_ros.ros.frames import Frames, TransformError
+from intra_dp_ros.ros.point_clouds import CloudError, cloud_to_msg, points_from_cloud, points_from_scan
+
+_BUFFER_BYTES = 2 ** 25  # rospy's default delivers old clouds (queue_size 1 or not); twice a cloud of a million points
+
+#: Values of ~input, and the topics they stand for.
+CLOUD, SCAN = "cloud", "scan"
+_TOPICS = {CLOUD: "/sdf_map/occupancy_inflate", SCAN: "scan"}
+
+
+@dataclass(frozen=True)
+class CompletionParams:
+    """Units as in `CompletionApp`'s docstring."""
+
+    input: str
+    frame: str
+    cell_size: float
+    origin: Tuple[float, float, float]
+    cell_centres: bool
+
+
+@dataclass(frozen=True)
+class View:
+    """One volume on its way through the model."""
+
+    occupancy: np.ndarray  # uint8 [1, 1, X, Z, Y]
+    header: Header  # stamp of the input, frame of the grid
+
+
+class CompletionApp(Application):
+    """Answers every cloud with what the network says is in the grid.
+
+    Subscribes:
+        /sdf_map/occupancy_inflate (sensor_msgs/PointCloud2): any fields beside x, y, z; remap it to your map or lidar.
+        scan (sensor_msgs/LaserScan): instead, with `~input` scan.  /tf, /tf_static: with `~frame`.
+    Publishes, all with the stamp of the input and the frame of the grid where they have a header:
+        sconet_pred (sensor_msgs/PointCloud2; x, y, z, intensity): cells that the network calls occupied and that the
+            cloud did not hit; intensity is the class.
+        /non_intersection_coordinates (std_msgs/Float64MultiArray): the same cells as flat triples of cell indices
+            x, y, z, as AGRNav's planner takes them; empty where the network adds nothing.
+        occupied_space (OccupiedSpace): cells before and after.
+        completed_cloud (sensor_msgs/PointCloud2; x, y, z, rgb), completion_markers (visualization_msgs/MarkerArray):
+            all occupied cells in the colours of their classes, for rviz; top_view (sensor_msgs/Image, rgb8): the volume
+            from above, before and after.  These three are made only while somebody listens.
+    Parameters:
+        ~input (string, cloud): cloud or scan.
+        ~frame (string, ''): frame of the grid; empty: the frame of each input, and no tf.
+        ~cell_size (double, 0.1) [m]; ~origin_x, ~origin_y, ~origin_z (double, -10, -10, -0.1) [m]: the grid's lower
+            corner in its frame.
+        ~cell_centres (bool, false): points of sconet_pred in the middle of their cells; else in the lower corner, as
+            the published robot's node has them.
+
+    Args:
+        model: takes one uint8 volume `[1, 1, X, Z, Y]`, gives classes `[1, X, Z, Y]` of whole numbers.
+
+    Raises:
+        ModelError: another model.
+        ValueError: a grid that cannot be.
+    """
+
+    def __init__(self, model: LoadedModel, settings: CompletionParams) -> None:
+        self.model = model
+        self.settings = settings
+        self.grid = grid_of(model, settings.cell_size, settings.origin)
+        self._frames: Optional[Frames] = None
+        self._space: Optional[OccupiedSpace] = None  # of the last answer
+        self._voxelise_s = 0.0
+
+    def setup(self, accept: Callable[[Any], None], complaints: Complaints) -> None:
+        self._predicted = rospy.Publisher("sconet_pred", PointCloud2, queue_size=2)
+        self._coordinates = rospy.Publisher("/non_intersection_coordinates", numpy_msg(Float64MultiArray), queue_size=2)
+        self._statistics = rospy.Publisher("occupied_space", OccupiedSpaceMsg, queue_size=10)
+        self._cloud = rospy.Publisher("completed_cloud", PointCloud2, queue_size=2)
+        self._markers = rospy.Publisher("completion_markers", MarkerArray, queue_size=2)
+        self._view = rospy.Publisher("top_view", Image, queue_size=2)
+        if self.settings.frame:
+            self._frames = Frames()
+        self._input = rospy.Subscriber(_TOPICS[self.settings.input],
+                                       PointCloud2 if self.settings.input == CLOUD else LaserScan, accept, queue_size=1,
+                                       buff_size=_BUFFER_BYTES, tcp_nodelay=True)
+
+    def wanted(self) -> bool:
+        return any(p.get_num_connections() for p in (self._predicted, self._coordinates, self._statistics, self._cloud,
+                                                     self._markers, self._view))
+
+    def waits_for(self) -> Tuple[str, str, int]:
+        name = _TOPICS[self.settings.input]
+        return (self._input.resolved_name, "{}:=/your/{}/topic".format(name, self.settings.input),
+                self._input.get_num_connections())
+
+    def banner(self) -> str:
+        x, y, z = self.grid.cells
+        return "{}x{}x{} cells of {:g} m from ({:g}, {:g}, {:g}) in {}, additions on {} and {}".format(
+            x, y, z, self.grid.size, *self.grid.origin, self.settings.frame or "the input's frame",
+            self._predicted.resolved_name, self._coordinates.resolved_name)
+
+    def values(self) -> Dict[str, Any]:
+        return {"occupied space": self._space.sentence if self._space is not None else "",
+                "voxelising [ms]": self._voxelise_s * 1e3}
+
+    def prepare(self, item: Any) -> Job:
+        began = time.perf_counter()
+        points = points_from_cloud(item)[0] if self.settings.input == CLOUD else points_from_scan(item)
+        header = Header(stamp=item.header.stamp, frame_id=self.settings.frame or item.header.frame_id)
+        occupancy = voxelise(self._in_grid_frame(points, item.header), self.grid)
+        if not occupancy.any():
+            raise CloudError(self._why_empty(points, header.frame_id))
+        self._voxelise_s = time.perf_counter() - began
+        return Job(item.header, (torch.from_numpy(occupancy),), View(occupancy, header))
+
+    def _in_grid_frame(self, points: np.ndarray, header: Header) -> np.ndarray:
+        if self._frames is None or header.frame_id == self.settings.frame:
+            return points
+        try:
+            found = self._frames.find(self.settings.frame, header.frame_id, header.stamp)
+        except TransformError as error:
+            raise CloudError("{}; publish it, or set ~frame to '' for a grid in the frame of the input".format(
+                error)) from None
+        return points @ found.rotation.T.astype(points.dtype) + found.translation.astype(points.dtype)
+
+    def _why_empty(self, points: np.ndarray, frame_id: str) -> str:
+        if not np.isfinite(points).all(axis=1).any():
+            return "none of the {} points is finite".format(len(points))
+        low = np.array(self.grid.origin)
+        return "none of the {} points is in the grid from ({:g}, {:g}, {:g}) to ({:g}, {:g}, {:g}) m in {}".format(
+            len(points), *low, *(low + np.array(self.grid.cells) * self.grid.size), frame_id)
+
+    def publish(self, job: Job, outputs: Sequence[torch.Tensor], frame: int) -> np.ndarray:
+        view = job.context
+        classes = outputs[0].numpy()
+        cells, kinds = predicted(view.occupancy, classes, self.grid)
+        self._coordinates.publish(Float64MultiArray(data=planner_coordinates(cells)))
+        self._predicted.publish(cloud_to_msg(points_of(cells, self.grid, self.settings.cell_centres), view.header,
+                                             intensity=kinds))
+        self._space = occupied_space(view.occupancy, classes, self.grid)
+        self._statistics.publish(space_to_msg(self._space, view.header))
+        return classes
+
+    def paint(self, job: Job, result: np.ndarray) -> None:
+        view, wants = job.context, {p: p.get_num_connections() for p in (self._cloud, self._markers, self._view)}
+        if wants[self._view]:
+            captions = ("cloud: {} cells".format(self._space.seen), "{} ({} weights): {} cells".format(
+                self.model.name, self.model.weights, self._space.completed))
+            self._view.publish(conversions.image_to_msg(before_after(view.occupancy, result, captions, self.grid),
+                                                        view.header))
+        if wants[self._cloud] or wants[self._markers]:
+            found = volume(result, self.grid)
+            cells = cells_of(found > 0)
+            points, kinds = points_of(cells, self.grid), found[found > 0]
+            if wants[self._cloud]:
+                self._cloud.publish(cloud_to_msg(points, view.header, rgb=class_colours(kinds)))
+            if wants[self._markers]:
+                self._markers.publish(completion_to_markers(points, kinds, self.grid.size, view.header))
+
+
+def grid_of(model: LoadedModel, cell_size: float, origin: Tuple[float, float, float]) -> Grid:
+    """The grid whose volumes a model takes.
+
+    Raises:
+        ModelError: it does not take one uint8 volume.
+        ValueError: a grid that cannot be.
+    """
+    specs: List[Any] = list(model.input_specs)
+    if len(specs) != 1 or specs[0].dtype != "uint8" or len(specs[0].shape) != 5 or specs[0].shape[:2] != (1, 1):
+        raise ModelError("model {!r} does not take one uint8 volume [1, 1, X, Z, Y] but {}: try sconet-style".format(
+            model.name, [(list(s.shape), s.dtype) for s in specs]))
+    x, z, y = specs[0].shape[2:]
+    return Grid((x, y, z), cell_size, origin)
+
+
+def space_to_msg(space: OccupiedSpace, header: Header) -> OccupiedSpaceMsg:
+    """`voxels.OccupiedSpace` -> OccupiedSpace."""
+    return OccupiedSpaceMsg(header=header, seen=space.seen, completed=space.completed, kept=space.kept,
+                            added=space.added, cell_volume=space.cell_volume, class_names=list(space.classes),
+                            class_cells=list(space.classes.values()))
