@@ -341,3 +341,12 @@ def test_a_model_of_two_parts_is_recorded_up_to_where_it_says(is_early):
     outputs = WholeModel(recording.graph, recording.weights)(other)
     with torch.inference_mode():
         assert torch.allclose(recording.finish(model, (other,), {"gain": 2.0}, outputs), model(other, gain=2.0))
+
+
+def test_pairs_with_names_as_torch_gives_them():
+    x = torch.randn(1, 4, 5)
+    recording = record(lambda x: {"best": torch.max(x.exp(), 1)}, (x,))
+    got = recording.finish(None, (x,), {}, WholeModel(recording.graph, recording.weights)(x))["best"]
+    want = torch.max(x.exp(), 1)
+    assert recording.tail is None and type(got) is type(want)
+    assert torch.equal(got.values, want.values) and torch.equal(got.indices, want.indices)
