@@ -41,7 +41,8 @@ def flatten(value: Any, index_of: Callable[[torch.Tensor], int]) -> Any:
     """
     if isinstance(value, torch.Tensor):
         return Ref(index_of(value))
-    if type(value) is tuple or isinstance(value, tuple) and hasattr(value, "_fields"):
+    if type(value) is tuple or isinstance(value, tuple) and (
+            hasattr(value, "_fields") or hasattr(value, "n_sequence_fields")):
         return tuple(flatten(v, index_of) for v in value)
     if type(value) is list:
         return [flatten(v, index_of) for v in value]
@@ -99,6 +100,8 @@ def _mapped(value: Any, kind: type, change: Callable[[Any], Any]) -> Any:
         return change(value)
     if isinstance(value, tuple):
         items = [_mapped(v, kind, change) for v in value]
+        if hasattr(value, "n_sequence_fields"):  # a pair with names, as torch.max gives it
+            return type(value)(items)
         return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
     if isinstance(value, list):
         return [_mapped(v, kind, change) for v in value]

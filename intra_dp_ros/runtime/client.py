@@ -155,7 +155,7 @@ class IntraDP:
         if ends is not None:
             robot.connect(*ends)
         if recording.tail is not None:
-            _LOG.warning("%s", recording.tail.sentence)
+            _LOG.warning("%s%s", recording.tail.sentence, _remedy(self.model))
         self._ready[key] = _Ready(robot, None if ends is None else ends[0], recording)
 
     def _drop(self, key: Any) -> None:
@@ -171,6 +171,14 @@ def _in_words(done: FrameStats, recording: Recording, rest_s: float) -> str:
         done.predicted_s * 1e3, done.bytes_up, done.bytes_down)
     rest = recording.rest
     return "{}; then {:.1f} ms here: {}".format(words, rest_s * 1e3, rest) if rest else words
+
+
+def _remedy(model: Any) -> str:
+    """What would keep the end of a known kind of model in its graph; "" for others."""
+    parts = model.modules() if isinstance(model, torch.nn.Module) else ()
+    if any(type(part).__module__.startswith("torchvision.models.detection") for part in parts):
+        return "; intra_dp_ros.apps.detection.fixed_size keeps a torchvision detector's box selection in the graph"
+    return ""
 
 
 def _over_ros(robot_id: str) -> Optional[Tuple[Link, Control]]:

@@ -24,10 +24,11 @@ def make_fixed_size(model: torch.nn.Module) -> bool:
     Returns:
         False, and nothing is changed, if it is none of these, or has parts of the user's own where they differ.
     """
-    from torchvision.models import detection
+    from torchvision.models.detection.fcos import FCOS
+    from torchvision.models.detection.retinanet import RetinaNet
+    from torchvision.models.detection.ssd import SSD
 
-    for kind, step in ((detection.RetinaNet, one_stage.retinanet), (detection.FCOS, one_stage.fcos),
-                       (detection.SSD if hasattr(detection, "SSD") else detection.ssd.SSD, one_stage.ssd)):
+    for kind, step in ((RetinaNet, one_stage.retinanet), (FCOS, one_stage.fcos), (SSD, one_stage.ssd)):
         if isinstance(model, kind):
             model.postprocess_detections = MethodType(step, model)
             return True

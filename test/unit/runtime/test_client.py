@@ -169,3 +169,14 @@ def test_errors_of_the_model_reach_the_caller_and_pass(make, detector, caplog):
     detector.threshold = 0.1
     same(model(image()), detector(image()))
     assert model.stats.outcome == "local" and not [w for w in warnings_of(caplog) if "not split" in w]
+
+
+class Foreign(Detector):
+    __module__ = "torchvision.models.detection.some"
+
+
+def test_a_detector_of_torchvision_comes_with_its_remedy(make, caplog):
+    torch.manual_seed(1)
+    model = make(Foreign().eval())
+    model(image())
+    assert "apps.detection.fixed_size" in warnings_of(caplog)[0]
