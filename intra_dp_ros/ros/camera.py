@@ -1,5 +1,5 @@
 """A colour camera: raw or compressed images of a topic, and the picture in them."""
-from typing import Any, Callable, Dict, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 import numpy as np
 import rospy
@@ -21,19 +21,24 @@ class Camera:
     Args:
         topic: as the application names it; users remap it.
         transport: one of TRANSPORTS; of two messages of one image the first is taken.
-        deliver: called with every message, on rospy's threads.
     """
 
-    def __init__(self, topic: str, transport: str, deliver: Callable[[Any], None]) -> None:
+    def __init__(self, topic: str, transport: str) -> None:
         compressed = topic + "/compressed"
         self.topic = rospy.resolve_name(compressed if transport == "compressed" else topic)
         self._argument = topic
-        self._deliver = deliver
+        self._deliver: Callable[[Any], None] = lambda msg: None
         self._newest: Dict[str, float] = {}  # kind -> stamp of its newest message [s]
+        self._topics = [(kind, name, cls) for kind, name, cls in (
+            ("raw", topic, Image), ("compressed", compressed, CompressedImage)) if transport in ("both", kind)]
+        self._subscribers: List[rospy.Subscriber] = []
+
+    def start(self, deliver: Callable[[Any], None]) -> None:
+        """Subscribe; `deliver` is called with every message, on rospy's threads."""
+        self._deliver = deliver
         self._subscribers = [
             rospy.Subscriber(name, cls, self._receive, kind, queue_size=1, buff_size=_BUFFER_BYTES, tcp_nodelay=True)
-            for kind, name, cls in (("raw", topic, Image), ("compressed", compressed, CompressedImage))
-            if transport in ("both", kind)]
+            for kind, name, cls in self._topics]
 
     def _receive(self, msg: Any, kind: str) -> None:
         stamp = msg.header.stamp.to_sec()

@@ -63,7 +63,8 @@ class PeopleApp(Application):
         self._complaints = complaints
         self._people = rospy.Publisher("people", People, queue_size=10)
         self._overlay = rospy.Publisher(self._names[1], Image, queue_size=2)
-        self._camera = Camera(self._names[0], self._transport, accept)
+        self._camera = Camera(self._names[0], self._transport)
+        self._camera.start(accept)
 
     def wanted(self) -> bool:
         return any(p.get_num_connections() for p in (self._people, self._overlay))

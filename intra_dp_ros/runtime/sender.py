@@ -19,7 +19,7 @@ from intra_dp_ros.lop.tiling import Tiling
 from intra_dp_ros.wire.codec import CodecError
 from intra_dp_ros.wire.link import Link
 from intra_dp_ros.wire.messages import Ack, Tile, serialised_bytes
-from intra_dp_ros.wire.source import Source, SourceError, encode_source
+from intra_dp_ros.wire.source import Source, SourceError, cut, encode_source
 from intra_dp_ros.wire.tile import encode_rows
 
 _LOG = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ class TileSender:
 
         Args:
             busy: compute time this side has spent on the frame so far [s].
-            source: what the tensor was made of, for the codec `source`: one tile, however many rows.
+            source: what the tensor was made of, for the codec `source`: it is cut, not the rows.
         """
         with self._change:
             self._queue.append(_Piece(self._generation, tensor, start, rows, codec, busy, source))
@@ -181,17 +181,20 @@ class TileSender:
             last = min(count, first + step)
             rows = piece.rows if axis is None else piece.rows.narrow(axis, first, last - first)
             began = time.perf_counter()
-            data = (encode_rows(rows, piece.codec) if piece.source is None
-                    else encode_source(piece.source, piece.start, rows.numpy()))
-            crc = crc32(data)
+            parts = ([encode_rows(rows, piece.codec)] if piece.source is None
+                     else cut(encode_source(piece.source, piece.start, rows.numpy())))
+            crcs = [crc32(part) for part in parts]
             spent = time.perf_counter() - began
             with self._change:
                 self._encode_s += spent if piece.generation == self._generation else 0.0
-            yield dict(
-                robot_id=key.robot_id, session=key.session, frame=key.frame, epoch=key.epoch, tensor=piece.tensor,
-                axis=-1 if axis is None else axis, start=piece.start + first, stop=piece.start + last,
-                shape=tuple(rows.shape), dtype=dtype, codec=piece.codec, crc32=crc, data=data, more=last < count,
-                busy=piece.busy, stamp=key.stamp, frame_id=key.frame_id), rows.numel() * rows.element_size()
+            for number, (part, crc) in enumerate(zip(parts, crcs), 1):
+                is_last = number == len(parts)
+                yield dict(
+                    robot_id=key.robot_id, session=key.session, frame=key.frame, epoch=key.epoch, tensor=piece.tensor,
+                    axis=-1 if axis is None else axis, start=piece.start + first, stop=piece.start + last,
+                    shape=tuple(rows.shape), dtype=dtype, codec=piece.codec, crc32=crc, data=part,
+                    more=last < count or not is_last, busy=piece.busy, stamp=key.stamp, frame_id=key.frame_id
+                ), rows.numel() * rows.element_size() if is_last else 0
 
     def _send(self, generation: int, fields: Dict[str, Any], raw_bytes: int) -> bool:
         """Send when the window allows it; False when the frame is over."""

@@ -7,7 +7,9 @@ import collections
 import logging
 import threading
 import time
+from dataclasses import replace
 from typing import Any, Deque, Dict, List, Optional, Tuple
+from zlib import crc32
 
 import torch
 
@@ -21,6 +23,7 @@ from intra_dp_ros.runtime.sender import FrameKey, TileSender
 from intra_dp_ros.wire.link import Link
 from intra_dp_ros.wire.messages import PROBE, Ack, Heartbeat, Message, PlanMessage, Tile, serialised_bytes
 from intra_dp_ros.wire.session import Gate, SessionError
+from intra_dp_ros.wire.source import Joiner, SourceError
 from intra_dp_ros.wire.tile import TileError, decode_tile
 
 _LOG = logging.getLogger(__name__)
@@ -64,6 +67,7 @@ class RobotSession:
         self._change = threading.Condition()
         self._inbox: Deque[Tuple[Tile, torch.Tensor]] = collections.deque()
         self._parts: Dict[int, Part] = {}  # by epoch
+        self._joiner = Joiner()
         self._newest = 0  # frame
         self._current: Optional[_Frame] = None
         self._recent: Deque[_Frame] = collections.deque(maxlen=_SPANS_KEPT)
@@ -168,15 +172,36 @@ class RobotSession:
                 raise TileError("a tile of plan {}, which this server does not have".format(tile.epoch))
             if late:
                 raise TileError("a tile of frame {} after frame {} has begun".format(tile.frame, self._newest))
-            rows = decode_tile(tile, part.arrives, self.engine.device)
+            whole = self._whole(tile, part)
+            rows = None if whole is None else decode_tile(whole, part.arrives, self.engine.device)
         except TileError as error:
             self._acknowledge(tile, received, str(error))
+            return
+        if rows is None:
+            self._acknowledge(tile, received)
             return
         with self._change:  # before the acknowledgement, which takes its time
             self._newest = max(self._newest, tile.frame)
             self._inbox.append((tile, rows))
             self._change.notify_all()
         self._acknowledge(tile, received)
+
+    def _whole(self, tile: Tile, part: Part) -> Optional[Tile]:
+        """A tile with all of its encoding; None while parts of it are on their way.
+
+        Raises:
+            TileError: it cannot be part of anything.
+        """
+        spec = part.arrives.get(tile.tensor)
+        if tile.codec != "source" or spec is None or spec.codec != tile.codec:
+            return tile
+        if crc32(tile.data) != tile.crc32:
+            raise TileError("a tile of tensor {}: its data is broken".format(tile.tensor))
+        try:
+            data = self._joiner.add((tile.frame, tile.tensor, tile.start), tile.data)
+        except SourceError as error:
+            raise TileError("a tile of tensor {}: {}".format(tile.tensor, error)) from None
+        return None if data is None else replace(tile, data=data, crc32=crc32(data))
 
     def _acknowledge(self, tile: Tile, received: float, reason: str = "") -> None:
         if reason:

@@ -6,14 +6,16 @@ was made of no picture travel raw.
 """
 import struct
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Hashable, List, Optional, Tuple
 from zlib import crc32
 
 import numpy as np
 
 DIFFERS = "the JPEG decoders of both sides differ"  # in the reason for refusing such a tile
-_RAW, _PICTURE = b"\x00", b"\x01"
+_RAW, _PICTURE, _PART = b"\x00", b"\x01", b"\x02"
 _HEADER = struct.Struct("<IIIBBI")  # model height, width, first row, fill, planar, crc32 of the rows
+_PART_HEADER = struct.Struct("<HH")  # number of the part, of how many
+_PART_BYTES = 16 << 10  # several to a picture: when they arrive tells what the link carries
 _MOST_SIDE = 1 << 15  # of a model's input [pixel]
 MAX_PICTURE_BYTES = 16 << 20
 
@@ -91,6 +93,46 @@ def decode_source(data: bytes, array: np.ndarray) -> None:
     array[...] = np.take(tensor, np.arange(start, start + array.shape[axis]), axis)
     if crc32(array) != crc:
         raise SourceError("other pixels than the robot's: {}".format(DIFFERS))
+
+
+def cut(data: bytes) -> List[bytes]:
+    """An encoding in parts, each of which travels as a tile."""
+    if len(data) <= _PART_BYTES:
+        return [data]
+    pieces = [data[at:at + _PART_BYTES] for at in range(0, len(data), _PART_BYTES)]
+    return [_PART + _PART_HEADER.pack(index, len(pieces)) + piece for index, piece in enumerate(pieces)]
+
+
+class Joiner:
+    """Puts the parts of encodings together, as they come in their order; of one sender, one thread at a time."""
+
+    def __init__(self) -> None:
+        self._key: Hashable = None  # what the parts so far belong to
+        self._parts: List[bytes] = []
+
+    def add(self, key: Hashable, data: bytes) -> Optional[bytes]:
+        """The whole encoding when `data` is its last part, or all of it; else None.
+
+        Args:
+            key: of what it belongs to; parts of something else are dropped.
+
+        Raises:
+            SourceError: a part that does not follow the last one.
+        """
+        if data[:1] != _PART:
+            return data
+        if len(data) <= 1 + _PART_HEADER.size or len(data) > 1 + _PART_HEADER.size + _PART_BYTES:
+            raise SourceError("a part of {} bytes, expected 1 to {}".format(len(data), _PART_BYTES))
+        index, count = _PART_HEADER.unpack_from(data, 1)
+        if key != self._key or index == 0:
+            self._key, self._parts = key, []
+        if index != len(self._parts) or index >= count or count > MAX_PICTURE_BYTES // _PART_BYTES + 1:
+            raise SourceError("part {} of {} after {} parts".format(index, count, len(self._parts)))
+        self._parts.append(data[1 + _PART_HEADER.size:])
+        if index + 1 < count:
+            return None
+        whole, self._key, self._parts = b"".join(self._parts), None, []
+        return whole
 
 
 def longest(nbytes: int) -> int:

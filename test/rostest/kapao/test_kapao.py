@@ -18,6 +18,8 @@ from geometry_msgs.msg import PointStamped, PoseStamped
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from visualization_msgs.msg import Marker, MarkerArray
 
+from intra_dp_ros.apps.assets import asset_path
+from intra_dp_ros.apps.loaders.zoo import FETCH
 from intra_dp_ros.apps.models import DEFAULT_MODEL, load_model
 from intra_dp_ros.apps.pipeline import ImageModel
 from intra_dp_ros.bench.bag import open_source
@@ -33,6 +35,8 @@ from harness import Harness  # noqa: E402
 RGB, DEPTH, INFO = "/camera/rgb/image_raw", "/camera/depth/image_raw", "/camera/depth/camera_info"
 FRAME_ID = "camera_rgb_optical_frame"
 COUNT, PERIOD_S = 6, 1.0
+needs_people = unittest.skipIf(None in (asset_path("vtest.avi"), asset_path("movenet-multipose.bin")),
+                               "video or weights are not in the cache: " + FETCH)
 
 
 class TestKapao(unittest.TestCase):
@@ -92,6 +96,7 @@ class TestKapao(unittest.TestCase):
         self.harness.until(lambda: any("0x0" in line for line in self.bad()), "a word on the empty image")
         self.harness.ask(3)
 
+    @needs_people
     def test_c_depth_without_what_it_needs(self):
         """No camera_info, depth of another size, then all there but no transform: a line each, people all the same."""
         cls = type(self)
@@ -116,6 +121,7 @@ class TestKapao(unittest.TestCase):
         self.assertEqual(self.got["point"][0].header.stamp.to_sec(), stamp)
         self.assertEqual(len([line for line in self.bad() if "'map'" in line]), 1, self.bad())
 
+    @needs_people
     def test_d_bag(self):
         """Real pedestrians, synthetic depth: exact people, a point where they stand, all stamped as the image."""
         with tempfile.TemporaryDirectory() as folder:
@@ -191,6 +197,7 @@ class TestKapao(unittest.TestCase):
                 return
         self.fail("no frame travelled as its JPEG of {} bytes: {}".format(len(data), self.harness.stats[-1]))
 
+    @needs_people
     def test_f_follower(self):
         """With ~publish_goal: at the set distance from the person, on the floor, in front of the robot."""
         status = json.loads(rospy.ServiceProxy("/follower/kapao_node/get_status", GetStatus)().json)

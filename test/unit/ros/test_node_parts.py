@@ -83,7 +83,7 @@ def test_an_image_that_comes_twice_is_delivered_once(monkeypatch):
     monkeypatch.setattr(rospy, "resolve_name", lambda name: "/" + name)
     monkeypatch.setattr(rospy, "Subscriber", lambda name, cls, callback, kind, **_: made.append((
         name, cls, lambda stamp: callback(cls(header=Header(stamp=rospy.Time.from_sec(stamp))), kind))))
-    camera.Camera("image", "both", delivered.append)
+    camera.Camera("image", "both").start(delivered.append)
     assert [(name, cls) for name, cls, _ in made] == [("image", Image), ("image/compressed", CompressedImage)]
     raw, jpeg = made[0][2], made[1][2]
     for receive, stamp in ((raw, 9.0), (raw, 9.25), (jpeg, 9.0), (jpeg, 9.25), (jpeg, 9.5), (raw, 9.5), (raw, 1.0),
@@ -91,7 +91,9 @@ def test_an_image_that_comes_twice_is_delivered_once(monkeypatch):
         receive(stamp)
     assert [m.header.stamp.to_sec() for m in delivered] == [9.0, 9.25, 9.5, 1.0, 1.0, 0.0, 0.0]
     del made[:]
-    assert camera.Camera("image", "compressed", delivered.append).topic == "/image/compressed" and len(made) == 1
+    other = camera.Camera("image", "compressed")
+    other.start(delivered.append)
+    assert other.topic == "/image/compressed" and len(made) == 1
 
 
 def test_markers():

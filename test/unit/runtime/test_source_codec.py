@@ -8,6 +8,7 @@ import torch
 cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed")
 
 from intra_dp_ros.graph.record import record  # noqa: E402
+from intra_dp_ros.loss.spans import UPLINK  # noqa: E402
 from intra_dp_ros.runtime.exactness import TOLERANCE, relative_error  # noqa: E402
 from intra_dp_ros.runtime.in_process import InProcessServer  # noqa: E402
 from intra_dp_ros.runtime.robot import Robot, RobotConfig  # noqa: E402
@@ -30,8 +31,9 @@ class Net(torch.nn.Module):
         return self.layers(image.float() / 255.0)
 
 
-def frame(number):
+def frame(number, noise=0.0):
     ramp = np.linspace(0, 200, 200)[None, :, None] + np.zeros((150, 1, 3)) + number
+    ramp = ramp + np.random.RandomState(number).normal(0, noise, ramp.shape)
     _, data = cv2.imencode(".jpg", np.clip(ramp, 0, 255).astype(np.uint8))
     made = Source(data.tobytes(), SIZE, 114, True)
     return made, torch.from_numpy(tensor_of(made))
@@ -71,6 +73,14 @@ def test_the_jpeg_travels(robot):
         made, image = frame(number)
         assert until_split(robot, made, image).bytes_up < len(made.data) + 100
     assert until_split(robot, None, image).bytes_up > image.numel(), "without its JPEG an image travels raw"
+
+
+def test_large_ones_travel_in_parts(robot):
+    made, image = frame(1, 60.0)
+    assert len(made.data) > 20000
+    stats = until_split(robot, made, image)
+    assert 0 < stats.bytes_up - len(made.data) < 100
+    assert sum(span.lane == UPLINK for span in stats.spans) == -(-len(made.data) // (16 << 10))
 
 
 def test_a_server_with_another_decoder(robot, monkeypatch):

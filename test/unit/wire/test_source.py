@@ -99,3 +99,31 @@ def test_anything_is_decoded_or_refused(data, is_picture):
         decode("source", data, (1, 4, 4, 3), np.dtype("uint8"))
     except CodecError:
         pass
+
+
+def test_parts_come_together():
+    data = bytes(range(256)) * 250  # 64,000 bytes
+    parts, joiner = source.cut(data), source.Joiner()
+    assert len(parts) == 4 and max(map(len, parts)) < 17000
+    for _ in range(2):
+        assert [joiner.add("a", part) for part in parts] == [None, None, None, data]
+    assert source.cut(data[:1000]) == [data[:1000]] and joiner.add("b", data[:1000]) == data[:1000]
+    assert joiner.add("a", parts[0]) is None, "of a frame that was given up"
+    assert [joiner.add("b", part) for part in parts] == [None, None, None, data]
+
+
+def test_parts_that_do_not_follow_are_refused():
+    parts = source.cut(bytes(64000))
+    for order in ([1], [0, 2], [0, 1, 1], [3]):
+        joiner = source.Joiner()
+        with pytest.raises(source.SourceError, match="part {} of 4".format(order[-1])):
+            for index in order:
+                joiner.add("a", parts[index])
+    joiner = source.Joiner()
+    assert joiner.add("a", parts[0]) is None
+    with pytest.raises(source.SourceError, match="part 1 of 4 after 0"):
+        joiner.add("b", parts[1])
+    for data in (b"\x02", b"\x02" + struct.pack("<HH", 0, 65535) + b"x", b"\x02" + struct.pack("<HH", 5, 4) + b"x",
+                 b"\x02" + bytes(99999)):
+        with pytest.raises(source.SourceError):
+            joiner.add("a", data)
