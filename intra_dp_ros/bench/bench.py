@@ -167,8 +167,8 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument("--slowed-by", choices=(PACE, QUOTA), default=PACE, help="sleeping after operators, or the "
                         "kernel's quota for the whole node (%(default)s)")
     parser.add_argument("--emulate", default="", metavar="published|CSV|ROBOT,SERVER", help="replace computing by "
-                        "waits: published operator times, those of a file, or this machine's times these factors; results "
-                        "are computed afterwards")
+                        "waits: published operator times, those of a file, or this machine's times these factors; "
+                        "results are computed afterwards")
     parser.add_argument("--server-MBps", type=float, default=125.0, help="of the server's own link, which several "
                         "robots share (%(default)s)")
     parser.add_argument("--time-scale", default="1", metavar="N", help="the trace is played so many times slower, and "
