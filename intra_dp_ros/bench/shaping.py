@@ -4,8 +4,8 @@ One robot: `tbf` on every port.  Several: `htb`, a class a robot that follows th
 what the server's own link carries.
 
 A trace says what TCP carries, as such traces are recorded; headers come on top.  While a rate is changed the kernel
-fills its bucket anew, and what gathers in it while nothing is sent goes out at once: so buckets are small (0.5 ms of the
-link), and rates that stay are left alone.
+fills its bucket anew, and what gathers in it while nothing is sent goes out at once: so buckets are small (0.5 ms of
+the link), and rates that stay are left alone.
 
 Threading: `play` starts one thread that writes to `tc` and to the truth; `hold` ends it first; one thread uses these.
 """
