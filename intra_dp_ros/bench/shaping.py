@@ -4,7 +4,8 @@ One robot: `tbf` on every port.  Several: `htb`, a class a robot that follows th
 what the server's own link carries.
 
 A trace says what TCP carries, as such traces are recorded; headers come on top.  While a rate is changed the kernel
-fills its bucket anew, so buckets are small (2 ms of the link) and rates that stay are left alone.
+fills its bucket anew, and what gathers in it while nothing is sent goes out at once: so buckets are small (0.5 ms of
+the link), and rates that stay are left alone.
 
 Threading: `play` starts one thread that writes to `tc` and to the truth; `hold` ends it first; one thread uses these.
 """
@@ -21,7 +22,7 @@ STEP_S = 0.1  # between looks at the trace
 #: Bytes on the air for a byte of TCP's: Ethernet, IP and TCP headers with time stamps over a segment's payload.
 OVERHEAD = 1514.0 / 1448.0
 LEAST_RATE = 1000.0  # [byte/s]: the kernel knows no rate of 0, and a packet that waits is not looked at again for long
-_BUCKET_S = 0.002
+_BUCKET_S = 0.0005
 _LEAST_BUCKET = 3200  # two packets [byte]
 _QUEUE_S, _LEAST_QUEUE = 0.2, 256 * 1024  # what waits for the air at most [byte]
 

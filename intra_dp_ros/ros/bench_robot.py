@@ -24,9 +24,9 @@ from intra_dp_ros.msg import BandwidthEstimate, InferenceStats, TensorTile
 from intra_dp_ros.ros import conversions, params
 from intra_dp_ros.ros.bench_messages import CHECK, FrameError, frame_from_msg, result_to_msgs
 from intra_dp_ros.ros.control import RosControl
+from intra_dp_ros.ros.inference_node import stats_to_msg
 from intra_dp_ros.ros.mailbox import Mailbox
 from intra_dp_ros.ros.progress import ProgressLog
-from intra_dp_ros.ros.robot_node import stats_to_msg
 from intra_dp_ros.ros.topic_link import TopicLink
 from intra_dp_ros.ros.topics import robot_topic
 from intra_dp_ros.runtime.machine import keep_freed_memory, switch_threads_fast, use_threads

@@ -221,11 +221,7 @@ class Robot:
         self._uplink.hear(sample)
 
     def plan(self, epoch: int) -> Plan:
-        """The plan of an answered frame.
-
-        Raises:
-            KeyError: it is not among the present plans any more.
-        """
+        """The plan of an answered frame.  Raises KeyError: it is not among the present plans any more."""
         return self._parts[epoch].plan if epoch else self._local.plan
 
     def has_plans(self, strategy: str) -> bool:
