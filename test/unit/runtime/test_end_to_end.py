@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from intra_dp_ros.graph.record import record
+from intra_dp_ros.runtime import serving
 from intra_dp_ros.runtime.exactness import TOLERANCE, relative_error
 from intra_dp_ros.runtime.robot import Robot, RobotConfig
 from intra_dp_ros.runtime.server import Server
@@ -209,6 +210,26 @@ def test_two_robots(recording, tmp_path):
         server.close()
         for cable in cables.values():
             cable.robot_end.close()
+
+
+def test_more_plans_than_the_server_keeps(recording, tmp_path, cable, monkeypatch):
+    """A strategy's plans are sent again when it is used again, and the server makes room for them."""
+    cable.start_server()
+    robot = make_robot(recording, tmp_path, cable, strategy="intra_dp")
+    try:
+        epochs = {}
+        for strategy in ("intra_dp", "spso_ga", "offload"):
+            robot.set_strategy(strategy)
+            ready(robot, strategy)
+            epochs[strategy] = {p.epoch for p in robot._planner.table(strategy).plans if not p.is_local}
+        kept = max(map(len, epochs.values()))
+        monkeypatch.setattr(serving, "_PLANS", kept)
+        for strategy in ("intra_dp", "offload", "spso_ga", "intra_dp"):
+            robot.set_strategy(strategy)
+            ready(robot, strategy)
+            assert epochs[strategy] <= set(cable.server.status()["robots"]["robot"]["plans"])
+    finally:
+        robot.close()
 
 
 def test_refusals_name_the_thing(recording, tmp_path, cable):
