@@ -30,7 +30,7 @@ class _Robot:
     level: int = 0
     message: str = ""
     state: str = ""
-    load: Optional[float] = None  # of its server, 0..1
+    load: Optional[float] = None  # of its server: other robots at the same time
 
 
 @dataclass
@@ -96,7 +96,7 @@ class Board:
 def _robot_lines(name: str, robot: _Robot, now: float) -> List[str]:
     frames = [(when, msg) for when, msg in robot.frames if now - when <= _RECENT_S]
     state = robot.state if now - robot.heard <= _SILENT_S else "silent"
-    cells = [name, state] + [""] * 8 + ["" if robot.load is None else "{:.0%}".format(robot.load), ""]
+    cells = [name, state] + [""] * 8 + ["" if robot.load is None else "{:.1f}".format(robot.load), ""]
     if frames:
         last, count = frames[-1][1], len(frames)
         latencies = sorted(msg.latency for _, msg in frames)

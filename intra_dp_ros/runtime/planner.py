@@ -50,6 +50,7 @@ class Planner:
         self._progress = progress
         self._change = threading.Condition()
         self._server: Optional[Profile] = None
+        self._load = 1.0
         self._version = 0  # of everything that plans depend on: a search for an older one is thrown away
         self._wanted: List[str] = []
         self._tables: Dict[str, PlanTable] = {}
@@ -80,6 +81,15 @@ class Planner:
                 self._tables = {}
                 self._change.notify_all()
 
+    def load_is(self, level: float) -> None:
+        """Plan for a server so many times slower than alone; the plans there are serve until new ones are ready."""
+        with self._change:
+            if level != self._load:
+                self._load = level
+                self._version += 1
+                self._stale = frozenset(self._tables)
+                self._change.notify_all()
+
     def aim(self, link: LinkModel, codec: str, objective: Objective) -> None:
         """Plan for other codec costs or another objective; the plans that are there serve until new ones are ready."""
         with self._change:
@@ -102,7 +112,7 @@ class Planner:
                     self._change.wait()
                 if self._closed:
                     return
-                server, strategy, version = self._server, self._todo(), self._version
+                server, strategy, version = self._server.scaled(self._load), self._todo(), self._version
             try:
                 made = self._make(server, strategy, version)
             except Exception as error:  # one strategy's failure must not take the others' plans

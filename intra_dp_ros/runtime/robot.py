@@ -30,6 +30,7 @@ from intra_dp_ros.runtime.connection import LOCAL, Connection
 from intra_dp_ros.runtime.emulation import Emulate
 from intra_dp_ros.runtime.correction import Expectation
 from intra_dp_ros.runtime.engine import Engine, Progress, no_progress
+from intra_dp_ros.runtime.load import Level
 from intra_dp_ros.runtime.pace import Pace
 from intra_dp_ros.runtime.part import Part
 from intra_dp_ros.runtime.planner import Planner
@@ -107,6 +108,7 @@ class Robot:
         self._number = 0
         self._frame: Optional[RobotFrame] = None
         self._rung: Optional[int] = None
+        self._load = Level()
         self._expectation = Expectation(self._planner.local_s)
         self._uses_source = True  # until the server makes other pixels of one
         self._recent: Deque[FrameStats] = collections.deque(maxlen=_RECENT)
@@ -327,6 +329,7 @@ class Robot:
                 self.bandwidth.on_rtt(trip, message.sent - (received - trip / 2))
             if connection.server_profile is not None:
                 self._planner.server_is(connection.server_profile)
+            self._planner.load_is(self._load.hear(message.load))
             return
         connection.pulse.note()
         if isinstance(message, Ack):

@@ -198,5 +198,6 @@ class Server(Control):
         while not self._closed.wait(BUSY_PERIOD_S):
             with self._lock:
                 sessions: List[RobotSession] = list(self._sessions.values())
+            busy = sum(session.is_busy for session in sessions)
             for session in sessions:
-                session.beat()
+                session.beat(busy - session.is_busy)

@@ -17,6 +17,7 @@ from intra_dp_ros.graph.graph import GraphError
 from intra_dp_ros.lop.plan import Plan, PlanError
 from intra_dp_ros.lop.stream import Stream
 from intra_dp_ros.runtime.engine import Engine
+from intra_dp_ros.runtime.load import Share
 from intra_dp_ros.runtime.part import Part
 from intra_dp_ros.runtime.pulse import IDLE_PERIOD_S, Pulse
 from intra_dp_ros.runtime.sender import FrameKey, TileSender
@@ -73,6 +74,7 @@ class RobotSession:
         self._recent: Deque[_Frame] = collections.deque(maxlen=_SPANS_KEPT)
         self._next_beat = 0.0
         self._frames = 0
+        self._load = Share()
         self._closed = False
         self._worker = threading.Thread(target=self._work, name="serve_{}".format(robot_id), daemon=True)
         self._worker.start()
@@ -94,9 +96,14 @@ class RobotSession:
             return {"session": str(self.nonce), "graph": self.engine.graph.hash[:12], "plans": sorted(self._parts),
                     "frames": self._frames, "refused": dict(self._gate.refused), "recent": recent}
 
-    def beat(self) -> None:
-        """Send a heartbeat when one is due; called every few milliseconds."""
+    def beat(self, others: int) -> None:
+        """Send a heartbeat when one is due; called every few milliseconds.
+
+        Args:
+            others: robots whose frames are computed now, this one not counted.
+        """
         now = time.monotonic()
+        load = self._load.add(others)
         frame = self._current
         if frame is None and now < self._next_beat:
             return
@@ -107,7 +114,7 @@ class RobotSession:
         self._link.send(self._pulse.beat(
             self.robot_id, self.nonce, frame=frame.key.frame if frame is not None else 0,
             progress=stream.steps_done if stream is not None else 0, epochs=epochs,
-            load=0.0 if frame is None else 1.0))
+            load=load))
 
     def release(self) -> Link:
         """End the session and hand its link over to the next one."""

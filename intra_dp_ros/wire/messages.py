@@ -67,7 +67,7 @@ class Heartbeat:
     echo: float = 0.0  # `sent` of the last heartbeat received from the other side [s]; 0: none yet
     echo_delay: float = 0.0  # between that heartbeat's arrival and this one's sending [s]
     epochs: Tuple[int, ...] = ()  # plans the sender holds and has validated
-    load: float = 0.0  # share of the server's compute thread in use, 0..1
+    load: float = 0.0  # other robots that the server computes for at the same time, a mean over seconds
     version: int = PROTOCOL_VERSION
     stamp: Tuple[int, int] = (0, 0)  # seconds, nanoseconds
     frame_id: str = ""

@@ -34,7 +34,7 @@ def test_robots_and_servers():
     board.on_diagnostics(status("laser: driver", "x", 2, "not ours"), 109.0)
     lines = board.lines(110.0, 400)
     rover = next(line for line in lines if line.startswith("rover"))
-    assert " ".join(rover.split()) == "rover SPLIT auto 2.0 200 150 8.0 50 1.50 1/20 50% offload"
+    assert " ".join(rover.split()) == "rover SPLIT auto 2.0 200 150 8.0 50 1.50 1/20 0.5 offload"
     scout = lines.index(next(line for line in lines if line.startswith("scout")))
     assert lines[scout + 1] == "  error: no checkout" and "no model" in lines[scout]
     assert "server intra_dp_server on cuda:0:  2 robots" in lines

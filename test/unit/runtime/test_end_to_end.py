@@ -242,3 +242,22 @@ def test_refusals_name_the_thing(recording, tmp_path, cable):
         OpenRequest("robot", "0" * 64, recording.graph.to_json(with_source=False))).reason
     with pytest.raises(ValueError, match="fastest.*intra_dp"):
         Robot(recording, str(tmp_path), RobotConfig(strategy="fastest"))
+
+
+def test_a_busy_server_is_planned_for(recording, tmp_path, cable, monkeypatch):
+    """What the server computes for others counts: plans for a server so many times slower, made while the old serve."""
+    monkeypatch.setattr(serving.Share, "add", lambda self, others: busy[0])
+    busy = [0.0]
+    cable.start_server()
+    robot = make_robot(recording, tmp_path, cable, strategy="intra_dp")
+    try:
+        ready(robot, "intra_dp")
+        alone = sum(robot._planner.timeline.server.b_ms)
+        busy[0] = 3.0
+        source = images()
+        until(lambda: answered(robot, next(source)) and robot.has_plans("intra_dp")
+              and sum(robot._planner.timeline.server.b_ms) > 3.9 * alone, "plans for a busy server")
+        assert sum(robot._planner.timeline.server.b_ms) == pytest.approx(4.0 * alone)
+        answered(robot, next(source))
+    finally:
+        robot.close()

@@ -1,0 +1,30 @@
+"""The server's load as levels to plan for."""
+import pytest
+
+from intra_dp_ros.runtime.load import LEVELS, Level, Share
+
+
+def test_a_mean_over_seconds():
+    now = [0.0]
+    share = Share(lambda: now[0])
+    for _ in range(200):
+        now[0] += 0.1
+        share.add(3)
+    assert share.mean == pytest.approx(3.0, rel=1e-2)
+    now[0] += 0.1
+    assert share.add(0) > 2.8  # one moment says little
+    for _ in range(200):
+        now[0] += 0.1
+        share.add(0)
+    assert share.mean == pytest.approx(0.0, abs=1e-2)
+
+
+def test_levels_hold_until_the_load_has_clearly_left_them():
+    level = Level()
+    assert level.hear(0.3) == 1.0 and level.hear(0.7) == 1.0
+    assert level.hear(1.0) == 2.0
+    assert level.hear(0.45) == 2.0 and level.hear(1.9) == 2.0
+    assert level.hear(2.9) == 4.0
+    assert level.hear(100.0) == LEVELS[-1]
+    assert level.hear(0.0) == 1.0
+    assert level.hear(-1.0) == 1.0
