@@ -31,9 +31,9 @@ class Harness:
         self.stats = []
         self.camera = rospy.Publisher(images, Image, queue_size=50)
         self._status = rospy.ServiceProxy(node + "/get_status", GetStatus)
-        if listens:
-            rospy.Subscriber("/people", People, self._keep, self.people, queue_size=100)
-            rospy.Subscriber("/stats", InferenceStats, self._keep, self.stats, queue_size=100)
+        self._audience = [
+            rospy.Subscriber("/people", People, self._keep, self.people, queue_size=100),
+            rospy.Subscriber("/stats", InferenceStats, self._keep, self.stats, queue_size=100)] if listens else []
 
     def _keep(self, msg, where):
         with self._lock:
@@ -61,6 +61,7 @@ class Harness:
         """Until the robot listens, and runs frames together with the server when `split`."""
         rospy.wait_for_service(self._status.resolved_name, timeout=READY_S)
         self.until(lambda: self.camera.get_num_connections() > 0, "the robot's subscription", READY_S)
+        self.until(lambda: all(a.get_num_connections() > 0 for a in self._audience), "listening to the robot", READY_S)
         if split:
             self.until(self.is_split, "splitting", READY_S)
 
