@@ -27,6 +27,7 @@ from intra_dp_ros.graph.record import RecordingError
 from intra_dp_ros.loss.link_model import FULL, HALF
 from intra_dp_ros.loss.objective import KINDS
 from intra_dp_ros.loss.strategies import STRATEGIES
+from intra_dp_ros.lop.plan import LOSSLESS
 from intra_dp_ros.runtime.exactness import TOLERANCE
 from intra_dp_ros.runtime.machine import use_threads
 from intra_dp_ros.wire.codec import available
@@ -173,7 +174,7 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
                         "robots share (%(default)s)")
     parser.add_argument("--time-scale", default="1", metavar="N", help="the trace is played so many times slower, and "
                         "carries so many times less; auto: as the robot is slower than the published one (%(default)s)")
-    parser.add_argument("--codec", choices=available(), default="raw", help="of images sent (%(default)s)")
+    parser.add_argument("--codec", choices=(*available(), LOSSLESS), default="raw", help="of images sent (%(default)s)")
     parser.add_argument("--duplex", choices=(HALF, FULL), default=HALF, help="of the link (%(default)s)")
     parser.add_argument("--objective", choices=KINDS, default=KINDS[0], help="of intra_dp (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of weights, inputs, order (%(default)s)")

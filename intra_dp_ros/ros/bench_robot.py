@@ -19,6 +19,7 @@ from intra_dp_ros.loss.link_model import FULL, HALF
 from intra_dp_ros.loss.objective import KINDS, LATENCY, Objective
 from intra_dp_ros.lop.axis import prepare
 from intra_dp_ros.lop.both_sides import run_both_sides
+from intra_dp_ros.lop.plan import LOSSLESS
 from intra_dp_ros.lop.program import Kernels
 from intra_dp_ros.msg import BandwidthEstimate, InferenceStats, TensorTile
 from intra_dp_ros.ros import conversions, params
@@ -141,8 +142,8 @@ def main() -> None:
         node = BenchRobot(model, params.read("~folder", ""), params.read("~ns", "/intra_dp"), RobotConfig(
             robot_id=check_robot_id(params.read("~robot_id", "robot")), strategy=params.read("~strategy", "local"),
             duplex=params.read("~duplex", HALF, choices=(HALF, FULL)),
-            slowdown=params.read("~robot_slowdown", 1.0, at_least=1.0),
-            input_codec=params.read("~input_codec", "raw", choices=available()),
+            slowdown=params.read("~robot_slowdown", 1.0, at_least=1.0), adaptive=params.read("~adaptive", True),
+            input_codec=params.read("~input_codec", "raw", choices=(*available(), LOSSLESS)),
             power=PowerModel(), objective=Objective(params.read("~objective", LATENCY, choices=KINDS))),
             params.read("~emulate", ""))
     except (ModelError, RecordingError, GraphError, ValueError, OSError) as error:

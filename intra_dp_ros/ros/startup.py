@@ -8,6 +8,7 @@ import torch
 
 from intra_dp_ros.apps.models import ModelError
 from intra_dp_ros.graph.graph import GraphError
+from intra_dp_ros.lop.plan import LOSSLESS
 from intra_dp_ros.loss.energy import PowerModel
 from intra_dp_ros.loss.link_model import FULL, HALF
 from intra_dp_ros.loss.objective import KINDS, LATENCY, Objective
@@ -40,8 +41,8 @@ def read_settings(codec: str) -> NodeParams:
         robot=RobotConfig(
             robot_id=check_robot_id(params.read("~robot_id", "robot")), strategy=params.read("~strategy", "auto"),
             device=params.read("~device", "cpu"), duplex=params.read("~duplex", HALF, choices=(HALF, FULL)),
-            slowdown=params.read("~robot_slowdown", 1.0, at_least=1.0),
-            input_codec=params.read("~input_codec", codec, choices=available()),
+            slowdown=params.read("~robot_slowdown", 1.0, at_least=1.0), adaptive=params.read("~adaptive", True),
+            input_codec=params.read("~input_codec", codec, choices=(*available(), LOSSLESS)),
             power=PowerModel(**{name: params.read("~power/" + name, getattr(PowerModel(), name), at_least=0.0)
                                 for name in ("compute", "transmit", "standby")}),
             objective=Objective(params.read("~objective", LATENCY, choices=KINDS),

@@ -4,7 +4,7 @@ from typing import Callable, Dict, Tuple
 
 import numpy as np
 
-from intra_dp_ros.lop.plan import VOLUMES
+from intra_dp_ros.lop.plan import LOSSLESS, VOLUMES
 from intra_dp_ros.wire.codec import decode, encode
 from intra_dp_ros.wire.source import Source, encode_source, tensor_of
 
@@ -20,12 +20,15 @@ def codec_costs(name: str) -> Dict[str, Tuple[float, float, float]]:
     """`LinkModel.codecs` with ``raw`` and this codec: bytes sent, encoding [s] and decoding [s], each per raw byte.
 
     Measured on a gradient with a camera's noise, because no image has come yet (real images of plain scenes do better),
-    and for `VOLUMES` on a sparse volume (real scans, whose points lie in rings and on walls, do better).
+    and for `VOLUMES` on a sparse volume (real scans, whose points lie in rings and on walls, do better); for `LOSSLESS`
+    both.
 
     Raises:
         CodecError: no such codec here.
     """
     costs = {"raw": (1.0, 0.0, 0.0)}
+    if name == LOSSLESS:
+        return {**codec_costs("png"), **codec_costs(VOLUMES)}
     if name != "raw":
         random = np.random.RandomState(0)
         ramp = np.linspace(40.0, 200.0, _COLUMNS)[None, :, None] + np.array([0.0, 10.0, 20.0])

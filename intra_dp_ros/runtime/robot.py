@@ -36,7 +36,7 @@ from intra_dp_ros.runtime.part import Part
 from intra_dp_ros.runtime.planner import Planner
 from intra_dp_ros.runtime.rails import FrameEnergy, Rails
 from intra_dp_ros.runtime.sender import LEAST_WINDOW_BYTES, FrameKey, TileSender, Traffic
-from intra_dp_ros.runtime.split import RobotFrame, TakeOver
+from intra_dp_ros.runtime.split import Beside, RobotFrame, TakeOver
 from intra_dp_ros.runtime.stats import FrameStats, Inference
 from intra_dp_ros.runtime.uplink import Uplink
 from intra_dp_ros.wire.link import Control, Link
@@ -64,6 +64,7 @@ class RobotConfig:
     slowdown: float = 1.0  # emulated slower processor
     duplex: str = HALF  # of the link
     rtt_s: float = 0.002  # assumed when planning [s]
+    adaptive: bool = True  # compute alone beside a link that falls in the middle of a frame
     input_codec: str = "raw"  # for graph inputs
     power: PowerModel = PowerModel()
     objective: Objective = Objective()  # of the strategies auto and intra_dp
@@ -173,8 +174,7 @@ class Robot:
         Raises:
             GraphError: other inputs than recorded.
         """
-        specs = [(self.engine.graph.tensors[t].shape, self.engine.graph.tensors[t].dtype)
-                 for t in self.engine.graph.inputs]
+        specs = [(s.shape, s.dtype) for s in map(self.engine.graph.tensors.__getitem__, self.engine.graph.inputs)]
         given = [(tuple(x.shape), dtype_name(x)) for x in inputs]
         if given != specs:
             raise GraphError("the graph was recorded for inputs {} and got {}".format(specs, given))
@@ -195,11 +195,12 @@ class Robot:
                 except TakeOver as why:
                     outcome, reason = stats.TAKEOVER, str(why)
                     self._sender.abandon()
-                    alone = RobotFrame(self.engine, self._local, Pace(self.config.slowdown))
+                    alone = self._alone()
                     outputs = alone.run_alone(inputs)
-                    frame.busy += alone.busy
-                    frame.spans += [Span(s.lane, s.start_s + alone.began - frame.began,
-                                         s.stop_s + alone.began - frame.began, "taken over") for s in alone.spans]
+                    frame.add(alone, "taken over")
+                if frame.was_beaten:
+                    outcome, reason = stats.TAKEOVER, "the server was late, and the robot alone sooner"
+                    self._sender.abandon()
                 traffic = self._sender.traffic()
             done = time.monotonic()
             self._frame = None
@@ -280,12 +281,17 @@ class Robot:
     def _split(self, frame: RobotFrame, inputs: Sequence[torch.Tensor], stamp: Tuple[int, int], frame_id: str,
                expected_s: float, source: Optional[Source]) -> Tuple[torch.Tensor, ...]:
         connection = self.connection
+        hedges = self.config.adaptive and expected_s > 0 and _searched(self.strategy) == "intra_dp"  # baselines do not
         self._sender.begin(FrameKey(self.config.robot_id, connection.session, self._number,
                                     frame.part.plan.epoch, stamp, frame_id))
         return frame.run_split(inputs, self._sender, connection.pulse, lambda: self.bandwidth.sample().up,
                                max(expected_s, self._planner.local_s),
                                expected_s + DEADLINE_LOCALS * self._planner.local_s,
-                               source if self._uses_source else None)
+                               source if self._uses_source else None,
+                               Beside(self._alone, expected_s) if hedges else None)
+
+    def _alone(self) -> RobotFrame:
+        return RobotFrame(self.engine, self._local, Pace(self.config.slowdown))
 
     def _stats(self, frame: RobotFrame, traffic: Traffic, outcome: str, reason: str, state: str, bandwidth: float,
                expected_s: float, done: float) -> FrameStats:

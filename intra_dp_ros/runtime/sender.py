@@ -50,6 +50,7 @@ class Traffic:
     wait_s: float = 0.0  # with tiles sent but not acknowledged
     in_flight: int = 0  # [byte]
     queued: int = 0  # decoded bytes not sent yet
+    oldest_s: float = 0.0  # age of the oldest tile in flight
     spans: Tuple[Tuple[float, float, str], ...] = ()  # sent, acknowledged (monotonic [s]), tensor and rows
 
 
@@ -135,9 +136,11 @@ class TileSender:
     def traffic(self) -> Traffic:
         """Totals of the frame."""
         with self._change:
-            waiting = time.monotonic() - self._waiting_since if self._flying else 0.0
+            now = time.monotonic()
+            waiting, oldest = ((now - self._waiting_since, now - min(sent for sent, _, _ in self._flying.values()))
+                               if self._flying else (0.0, 0.0))
             return Traffic(self._bytes, self._encode_s, self._wait_s + waiting,
-                           sum(n for _, n, _ in self._flying.values()), self._queued, tuple(self._spans))
+                           sum(n for _, n, _ in self._flying.values()), self._queued, oldest, tuple(self._spans))
 
     def close(self) -> None:
         """Stop the thread; what is queued is dropped."""

@@ -8,7 +8,7 @@ Threading: `run` on the frame thread; `on_tile` on link threads.  `_change` cove
 import collections
 import threading
 import time
-from typing import Callable, Deque, List, Optional, Sequence, Tuple
+from typing import Callable, Deque, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 
@@ -27,6 +27,23 @@ from intra_dp_ros.wire.source import Source
 _CHECK_S = 0.01  # between looks at the link while waiting
 #: Give up when sending the rest would take this many times what the frame was expected to take.
 TOO_SLOW = 1.5
+
+
+#: A tile is overdue when it is in flight this many times as long as its bytes should take, and this much longer.
+_OVERDUE, _OVERDUE_S = 3.0, 0.03
+#: A frame is late when it takes this many times what is expected of it, and this much longer [s].
+_LATE, _LATE_S = 1.25, 0.02
+
+
+class Beside(NamedTuple):
+    """How the robot computes a frame alone beside the link, when the server's rows are late."""
+
+    alone: Callable[[], "RobotFrame"]  # makes the frame of the local plan
+    expected_s: float  # what the frame is expected to take
+
+
+class _Complete(Exception):
+    """The server's rows were sooner."""
 
 
 class TakeOver(Exception):
@@ -51,6 +68,7 @@ class RobotFrame:
         self.bytes_down = 0
         self.server_busy_s = 0.0
         self.downlink_s = 0.0
+        self.was_beaten = False  # the robot alone had the result before the server
         self._engine = engine
         self._pace = pace
         self._sender: Optional[TileSender] = None
@@ -68,14 +86,18 @@ class RobotFrame:
 
     def run_split(self, inputs: Sequence[torch.Tensor], sender: TileSender, pulse: Pulse,
                   uplink: Callable[[], float], patience_s: float, deadline_s: float,
-                  source: Optional[Source] = None) -> Tuple[torch.Tensor, ...]:
+                  source: Optional[Source] = None, beside: Optional[Beside] = None) -> Tuple[torch.Tensor, ...]:
         """A plan with the server; `sender.begin` was called for the frame.
+
+        When rows are late, or tiles on their way to the server are, the robot begins to compute the frame alone, and
+        whoever has it first answers: a link that fell in the middle of a frame costs little more than the robot alone.
 
         Args:
             uplink: estimated bandwidth now [byte/s]; 0: unknown.
             patience_s: what the plan or a local run is expected to take, whichever is longer.
             deadline_s: since the beginning of the frame; later the robot takes over whatever happens.
             source: what the first input was made of, for the codec `source`.
+            beside: None: wait for the server as long as it keeps up.
 
         Raises:
             TakeOver: the server or the link does not keep up.
@@ -105,8 +127,12 @@ class RobotFrame:
         for chunk in range(chunks):
             if self._feed(inputs, chunk, chunks):
                 self._advance()
+        is_late = (lambda: False) if beside is None else lambda: self._is_late(beside, pulse.rtt, uplink())
         while not self._stream.is_complete:
-            self._take(self._wait())
+            tiles = self._wait(is_late)
+            if not tiles:
+                return self._race(inputs, beside)
+            self._take(tiles)
         return self._outputs()
 
     def on_tile(self, tile: Tile, rows: torch.Tensor, sent: float, decode_s: float) -> None:
@@ -174,17 +200,54 @@ class RobotFrame:
         if self._sender is not None:
             self._sender.put(tensor, start, rows, self.part.codecs[tensor])
 
-    def _wait(self) -> List[Tuple[Tile, torch.Tensor]]:
-        """What has come since the last call, at least one tile."""
+    def _wait(self, is_late: Callable[[], bool]) -> List[Tuple[Tile, torch.Tensor]]:
+        """What has come since the last call, at least one tile; none when the rest is late."""
         while True:
-            with self._change:
-                if not self._inbox:
-                    self._change.wait(_CHECK_S)
-                tiles = list(self._inbox)
-                self._inbox.clear()
-            if tiles:
+            tiles = self._came(_CHECK_S)
+            if tiles or is_late():
                 return tiles
             self._check()
+
+    def _came(self, seconds: float) -> List[Tuple[Tile, torch.Tensor]]:
+        """What has come since the last call; waits so long for the first."""
+        with self._change:
+            if not self._inbox and seconds > 0.0:
+                self._change.wait(seconds)
+            tiles = list(self._inbox)
+            self._inbox.clear()
+        return tiles
+
+    def _is_late(self, beside: Beside, rtt_s: float, rate: float) -> bool:
+        if time.monotonic() - self.began > _LATE * beside.expected_s + _LATE_S:
+            return True
+        traffic = self._sender.traffic()
+        return rate > 0.0 and traffic.oldest_s > _OVERDUE * traffic.in_flight / rate + _OVERDUE_S + rtt_s
+
+    def _race(self, inputs: Sequence[torch.Tensor], beside: Beside) -> Tuple[torch.Tensor, ...]:
+        """Compute alone, with an eye on what comes; the outputs of whoever is first."""
+        alone = beside.alone()
+
+        def look() -> None:
+            tiles = self._came(0.0)
+            if tiles:
+                self._take(tiles)
+                if self._stream.is_complete:
+                    raise _Complete
+
+        alone._check = look
+        try:
+            outputs = alone.run_alone(inputs)
+            self.was_beaten = True
+        except _Complete:
+            outputs = self._outputs()
+        self.add(alone, "beside the link")
+        return outputs
+
+    def add(self, alone: "RobotFrame", label: str) -> None:
+        """Count what the robot computed alone for this frame."""
+        self.busy += alone.busy
+        shift = alone.began - self.began
+        self.spans += [Span(s.lane, s.start_s + shift, s.stop_s + shift, label) for s in alone.spans]
 
     def _take(self, tiles: List[Tuple[Tile, torch.Tensor]]) -> None:
         began = time.perf_counter()

@@ -123,7 +123,7 @@ def answered(robot, image):
 
 
 @pytest.mark.parametrize("strategy, codec", [("offload", "raw"), ("neurosurgeon", "raw"), ("intra_dp", "raw"),
-                                             ("offload", "png"), ("intra_dp", "png"),
+                                             ("offload", "png"), ("intra_dp", "lossless"),
                                              ("offload", "bits+lz4")])
 def test_frames_are_exact(recording, tmp_path, cable, strategy, codec):
     cable.start_server()
@@ -259,5 +259,30 @@ def test_a_busy_server_is_planned_for(recording, tmp_path, cable, monkeypatch):
               and sum(robot._planner.timeline.server.b_ms) > 3.9 * alone, "plans for a busy server")
         assert sum(robot._planner.timeline.server.b_ms) == pytest.approx(4.0 * alone)
         answered(robot, next(source))
+    finally:
+        robot.close()
+
+
+@pytest.mark.parametrize("adaptive", [True, False])
+def test_a_link_that_falls_in_mid_frame(recording, tmp_path, cable, adaptive):
+    """From 8 MB/s to a crawl while rows are on their way: with `adaptive` the robot computes beside the link."""
+    cable.start_server()
+    robot = make_robot(recording, tmp_path, cable, strategy="intra_dp", adaptive=adaptive)
+    try:
+        ready(robot, "intra_dp")
+        source, reasons = images(), []
+
+        def falls():
+            until(lambda: answered(robot, next(source)).outcome == "split", "a split frame")
+            cable.shaper.trace = Trace.constant(1.5e5)
+            stats = answered(robot, next(source))
+            cable.shaper.trace = Trace.constant(8e6)
+            reasons.append(stats.reason)
+            return "late" in stats.reason
+
+        if adaptive:
+            until(falls, "computing beside the link")  # on a busy machine the server may be silent too
+        else:
+            assert not any([falls() for _ in range(2)]), reasons
     finally:
         robot.close()
