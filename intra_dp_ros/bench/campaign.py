@@ -30,6 +30,7 @@ class Blocks:
     estimates: List[Dict[str, Any]] = field(default_factory=list)  # strategy, robot, when, up, truth, rtt
     acks: List[Dict[str, Any]] = field(default_factory=list)  # strategy, segment, robot, acks, truth: changes
     lost: Dict[str, int] = field(default_factory=dict)  # strategy -> frames
+    errors: Dict[str, List[float]] = field(default_factory=dict)  # strategy -> of results checked apart
     robot_s: Dict[str, float] = field(default_factory=dict)  # strategy -> processor time [s], all robots
     server_s: Dict[str, float] = field(default_factory=dict)
     wall_s: Dict[str, float] = field(default_factory=dict)
@@ -106,10 +107,13 @@ def _block(testbed: Testbed, traces: Sequence[Trace], strategy: str, segment: in
     begin += traces[0].period if begin < 0 else 0.0
     origin = testbed.air.play(traces, begin)
     before = _processor_times(testbed)
+    patience, emulated = _PATIENCE_S + _PATIENCE_FRAMES * local_s, bool(testbed.setting.emulate[0])
     found = testbed.all("run", warm + length + 600.0, strategy=strategy, seconds=warm + length, gap_s=GAP_S,
-                        within_s=_PATIENCE_S + _PATIENCE_FRAMES * local_s,
-                        check="after" if testbed.setting.emulate[0] else "during")
+                        within_s=patience, check=not emulated)
     after = _processor_times(testbed)
+    for checked in testbed.all("verify", 600.0, strategy=strategy, within_s=patience) if emulated else ():
+        blocks.errors.setdefault(strategy, []).extend(checked["errors"])
+        blocks.lost[strategy] = blocks.lost.get(strategy, 0) + checked["lost"]
     for robot, run in enumerate(found):
         blocks.inputs, blocks.weights = run["inputs"], "{} ({})".format(run["weights"], run["weights_note"])
         blocks.lost[strategy] = blocks.lost.get(strategy, 0) + run["lost"]

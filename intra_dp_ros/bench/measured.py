@@ -52,8 +52,8 @@ def _of_strategy(blocks: Blocks, name: str, robots: int) -> Dict[str, Any]:
     latency = [f["latency_ms"] for f in frames]
     ratios = [f["inference_ms"] / f["predicted_ms"] for f in frames
               if f["predicted_ms"] > 0 and f["outcome"] != "takeover" and not f["reason"]]
-    errors = [f["rel_error"] if math.isfinite(f["rel_error"]) else math.inf for f in frames
-              if f["rel_error"] != NOT_CHECKED]
+    checked = [f["rel_error"] for f in frames if f["rel_error"] != NOT_CHECKED] + blocks.errors.get(name, [])
+    errors = [error if math.isfinite(error) else math.inf for error in checked]
     trips = [e["rtt"] * 1e3 for e in blocks.estimates if e["strategy"] == name and e["rtt"] > 0]
     wall = blocks.wall_s.get(name, 0.0)
     return {

@@ -13,9 +13,9 @@ import subprocess
 import threading
 import time
 from bisect import bisect_right
-from typing import List, Optional, Sequence, Tuple
+from typing import IO, List, Optional, Sequence, Tuple
 
-from intra_dp_ros.bench.namespaces import Network, TestbedError
+from intra_dp_ros.bench.namespaces import Network, Port, TestbedError
 from intra_dp_ros.wire.shaper import Trace
 
 STEP_S = 0.1  # between looks at the trace
@@ -32,25 +32,33 @@ class Air:
 
     Args:
         network: as built.
+        log: file for what `tc` complains of.
         server_rate: of the server's own link, shared by all robots [byte/s].
 
     Raises:
         TestbedError: the kernel has no such queues.
     """
 
-    def __init__(self, network: Network, server_rate: float = 125e6) -> None:
+    def __init__(self, network: Network, log: str, server_rate: float = 125e6) -> None:
         self._network = network
         self._server_rate = server_rate
         self._truth: List[List[Tuple[float, float]]] = [[] for _ in network.robots]  # since when, rate [byte/s]
         self._stop = threading.Event()
         self._thread: Optional[threading.Thread] = None
-        self._tc = [subprocess.Popen(["tc", "-n", port.namespace, "-force", "-batch", "-"], stdin=subprocess.PIPE,
-                                     stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, bufsize=0)
-                    for port in network.ports]
+        self._log = log
+        with open(log, "w", encoding="utf-8") as file:
+            self._tc = [self._start(port, file) for port in network.ports]
         self._rates = [0.0] * len(network.robots)
         for tc, port in zip(self._tc, network.ports):
             for line in setup_lines(port.device, [r.address for r in network.robots], server_rate):
                 self._write(tc, line)
+
+    def check(self) -> None:
+        """Raises TestbedError when the kernel did not take a rate: the link is not what its trace says then."""
+        with open(self._log, encoding="utf-8", errors="replace") as file:
+            said = file.read().strip()
+        if said:
+            raise TestbedError("tc cannot shape the link: {}".format(said.splitlines()[0]))
 
     def hold(self, rate: float) -> None:
         """The same rate for everybody from now on [byte/s]."""
@@ -122,11 +130,17 @@ class Air:
             self._truth[robot].append((time.monotonic(), rate))
 
     @staticmethod
-    def _write(tc: subprocess.Popen, line: str) -> None:
+    def _start(port: Port, log: IO[str]) -> subprocess.Popen:
+        """It reads its commands one after the other, so that a change of the rate takes no new process."""
+        return subprocess.Popen(["tc", "-n", port.namespace, "-force", "-batch", "-"], stdin=subprocess.PIPE,
+                                stdout=subprocess.DEVNULL, stderr=log, bufsize=0)
+
+    def _write(self, tc: subprocess.Popen, line: str) -> None:
         try:
             tc.stdin.write(line.encode() + b"\n")
         except OSError:
-            raise TestbedError("tc has stopped: {}".format(tc.stderr.read().decode(errors="replace").strip())) from None
+            self.check()
+            raise TestbedError("tc has stopped; its log is {}".format(self._log)) from None
 
 
 def setup_lines(device: str, addresses: Sequence[str], server_rate: float) -> List[str]:

@@ -138,6 +138,8 @@ class Testbed:
 
     def check(self) -> None:
         """Raises TestbedError when a process has ended."""
+        if self.air is not None:
+            self.air.check()
         dead = self._children.dead()
         if dead is not None:
             raise TestbedError("{} has stopped; the end of {}:\n{}".format(dead.name, dead.log, dead.last_words()))
@@ -163,7 +165,7 @@ class Testbed:
         os.makedirs(setting.folder, exist_ok=True)
         if self._in_kernel:
             network = build(setting.robots, setting.duplex, self._prefix)
-            self.air = Air(network, setting.server_rate)
+            self.air = Air(network, os.path.join(setting.folder, "tc.log"), setting.server_rate)
             self.air.hold(setting.server_rate)
         else:
             network = Network("", Place("", "127.0.0.1"), (Place("", "127.0.0.1"),), ())
@@ -250,6 +252,9 @@ class RelayedAir:
     def truth(self, robot: int, when: float) -> float:
         """See `Air`."""
         return self._traces[robot].rate(when - self._began) if self._traces else 0.0
+
+    def check(self) -> None:
+        """See `Air`; the testbed sees when the node is gone."""
 
     def close(self) -> None:
         """Nothing to stop."""

@@ -36,6 +36,18 @@ def test_one_robot_has_a_bucket_and_several_have_classes_under_the_servers():
     assert "rate {:.0f}bit".format(8e6 * shaping.OVERHEAD) in shaping.change_line("air", 0, 1, 1e6, 125e6)
 
 
+def test_a_rate_that_the_kernel_refuses_does_not_go_unnoticed(tmp_path):
+    network = namespaces.Network("", namespaces.Place("none", "x"), (namespaces.Place("none", "y"),), ())
+    air = shaping.Air(network, str(tmp_path / "tc.log"))
+    air.check()
+    (tmp_path / "tc.log").write_text("Error: Invalid handle.\n")
+    with pytest.raises(TestbedError, match="Invalid handle"):
+        air.check()
+    air.hold(5e6)
+    assert air.truth(0, 1e12) == 5e6 and air.truth(0, 0.0) == 0.0
+    air.close()
+
+
 def test_children_end_with_their_parent_even_when_it_is_killed(tmp_path):
     code = ("import sys, time; from intra_dp_ros.bench.children import Children\n"
             "child = Children().start('c', [sys.executable, '-S', '-c', 'import time; time.sleep(60)'], {{}}, {!r})\n"
