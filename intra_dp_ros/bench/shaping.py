@@ -4,8 +4,8 @@ One robot: `tbf` on every port.  Several: `htb`, a class a robot that follows th
 what the server's own link carries.
 
 A trace says what TCP carries, as such traces are recorded; headers come on top.  While a rate is changed the kernel
-fills its bucket anew, and what gathers in it while nothing is sent goes out at once: so buckets are small (0.5 ms of
-the link), and rates that stay are left alone.
+fills its bucket anew, and what gathers in it while nothing is sent goes out at once: so the bucket is small, and rates
+that stay are left alone.  It is the same at all rates: a packet that was let in under a larger one would wait for ever.
 
 Threading: `play` starts one thread that writes to `tc` and to the truth; `hold` ends it first; one thread uses these.
 """
@@ -22,8 +22,7 @@ STEP_S = 0.1  # between looks at the trace
 #: Bytes on the air for a byte of TCP's: Ethernet, IP and TCP headers with time stamps over a segment's payload.
 OVERHEAD = 1514.0 / 1448.0
 LEAST_RATE = 1000.0  # [byte/s]: the kernel knows no rate of 0, and a packet that waits is not looked at again for long
-_BUCKET_S = 0.0005
-_LEAST_BUCKET = 3200  # two packets [byte]
+_BUCKET = 4000  # more than two packets [byte]
 _QUEUE_S, _LEAST_QUEUE = 0.2, 256 * 1024  # what waits for the air at most [byte]
 
 
@@ -175,13 +174,9 @@ def _bits(rate: float) -> str:
     return "{:.0f}bit".format(rate * OVERHEAD * 8)
 
 
-def _bucket(rate: float) -> int:
-    return int(max(_LEAST_BUCKET, rate * _BUCKET_S))
-
-
 def _tbf(rate: float) -> str:
-    return "rate {} burst {} limit {:.0f}".format(_bits(rate), _bucket(rate), max(_LEAST_QUEUE, rate * _QUEUE_S))
+    return "rate {} burst {} limit {:.0f}".format(_bits(rate), _BUCKET, max(_LEAST_QUEUE, rate * _QUEUE_S))
 
 
 def _htb(ceil: float, rate: float) -> str:
-    return "rate {} ceil {} burst {} cburst {}".format(_bits(rate), _bits(ceil), _bucket(rate), _bucket(ceil))
+    return "rate {} ceil {} burst {} cburst {}".format(_bits(rate), _bits(ceil), _BUCKET, _BUCKET)

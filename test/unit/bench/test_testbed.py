@@ -36,6 +36,12 @@ def test_one_robot_has_a_bucket_and_several_have_classes_under_the_servers():
     assert "rate {:.0f}bit".format(8e6 * shaping.OVERHEAD) in shaping.change_line("air", 0, 1, 1e6, 125e6)
 
 
+def test_the_bucket_is_the_same_at_all_rates():
+    """A packet that was let in under a larger bucket would never leave the queue."""
+    lines = [shaping.change_line("air", 0, robots, rate, 125e6) for rate in (1e3, 1e6, 30e6) for robots in (1, 3)]
+    assert len({line.partition(" burst ")[2].split()[0] for line in lines}) == 1
+
+
 def test_a_rate_that_the_kernel_refuses_does_not_go_unnoticed(tmp_path):
     network = namespaces.Network("", namespaces.Place("none", "x"), (namespaces.Place("none", "y"),), ())
     air = shaping.Air(network, str(tmp_path / "tc.log"))
