@@ -12,39 +12,20 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
-from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
-from intra_dp_ros.apps.people import PersonDetection, PersonKeypoint
-from intra_dp_ros.bench.bag import open_source
+
 from intra_dp_ros.bench.record import BandwidthPoint, DemoRecord, FrameSample, Span
 from intra_dp_ros.bench.report import write_report
 from intra_dp_ros.bench.summary import summarise, text_summary
-from intra_dp_ros.bench.video import annotate, caption_of
-from intra_dp_ros.ros.bag_writer import DEFAULT_TOPIC, rgbd_messages, write_bag, write_messages
+from intra_dp_ros.ros.demo_apps import APPS
 from intra_dp_ros.ros.demo_listener import Listener
 from intra_dp_ros.ros.own_master import LaunchError, OwnMaster
 from intra_dp_ros.runtime.engine import device_name
 from intra_dp_ros.wire.shaper import Trace
 
 STRATEGIES = ("local", "offload", "intra_dp")
-_OPTICAL_FRAME = "camera_rgb_optical_frame"
-
-
-@dataclass(frozen=True)
-class App:
-    """What the demo has to know of an application."""
-
-    node: str  # of the robot
-    images: str  # topic of the camera
-    has_depth: bool  # the bag has synthetic depth, camera_info and /tf_static
-    rviz: str  # file of config/, without its suffix
-
-
-#: By the name of the launch file.
-APPS = {"robot": App("/intra_dp_robot", DEFAULT_TOPIC, False, "demo"),
-        "kapao": App("/kapao_node", "/camera/rgb/image_raw", True, "kapao")}
 _READY_S = 600.0  # for models, profiles and plans on the first run
 _LAST_ANSWER_S = 10.0  # after the last image of a run
 _LONGEST_PERIOD_S, _SHORTEST_PERIOD_S = 10.0, 0.4
@@ -63,8 +44,8 @@ class Demo:
         self.options = options
         self._app = APPS[options.app]
         self._nodes = OwnMaster("demo.launch", [
-            "app:=" + options.app, "image:=" + self._app.images, "rviz_config:=" + self._app.rviz,
-            "model:=" + options.model, "trace:=" + os.path.abspath(options.trace),
+            "app:=" + options.app, "image:=" + self._app.input.name, *self._app.launch, "model:=" + options.model,
+            "trace:=" + os.path.abspath(options.trace),
             "robot_slowdown:={:g}".format(options.robot_slowdown), "rviz:={}".format(str(options.rviz).lower()),
             "strategy:=local"], os.path.join(options.out, "nodes.log"))
         self._listener: Optional[Listener] = None
@@ -85,7 +66,7 @@ class Demo:
             shown: List[Tuple[str, np.ndarray]] = []
             for strategy in STRATEGIES:
                 run = self._replay(strategy, bag)
-                frames_in[strategy] = len(run.images)
+                frames_in[strategy] = len(run.inputs)
                 samples += run.samples
                 bandwidth += run.bandwidth
                 if strategy == "intra_dp":
@@ -126,7 +107,7 @@ class Demo:
         options = self.options
         print("nodes are starting; their log is {}".format(self._nodes.log), flush=True)
         self._nodes.start("demo")
-        self._listener = Listener(self._app.node, "/shaper", "/people", "/stats", self._app.images)
+        self._listener = Listener(self._app, "/shaper", "/stats")
         print("model {}, robot emulated as {:g} times slower than this machine, trace {}".format(
             options.model, options.robot_slowdown, os.path.basename(options.trace)), flush=True)
 
@@ -153,7 +134,7 @@ class Demo:
     def _warm_up(self) -> None:
         """A few images whose answers do not count: the first frames of any program are slow."""
         bag = os.path.join(self.options.out, "warm_up.bag")
-        self._write(bag, open_source().frames(1.0, _WARM_UP))
+        self._app.write(bag, 1.0, float(_WARM_UP))
         self._listener.set_strategy("local", self._nodes.check)
         self._listener.begin("warm-up")
         subprocess.run(["rosbag", "play", "--quiet", "--wait-for-subscribers", bag], timeout=60.0,
@@ -172,17 +153,11 @@ class Demo:
         return math.ceil(period * 20) / 20.0
 
     def _bag(self, period: float) -> str:
-        source = open_source()
-        path = os.path.join(self.options.out, "images.bag")
-        count = self._write(path, source.frames(1.0 / period, self.options.seconds))
-        print("bag of {} images, one every {:.2f} s, from {}".format(count, period, os.path.basename(source.label)),
-              flush=True)
+        path = os.path.join(self.options.out, "input.bag")
+        count = self._app.write(path, 1.0 / period, self.options.seconds)
+        print("bag of {} messages on {}, one every {:.2f} s, from {}".format(
+            count, self._app.input.name, period, self._app.label()), flush=True)
         return path
-
-    def _write(self, path: str, frames: Iterable[Tuple[float, np.ndarray]]) -> int:
-        if self._app.has_depth:
-            return write_messages(path, rgbd_messages(frames, self._app.images, _OPTICAL_FRAME))
-        return write_bag(path, frames, self._app.images)
 
     def _replay(self, strategy: str, bag: str) -> Listener:
         """One strategy on the bag and the trace, both from their beginning."""
@@ -209,15 +184,12 @@ class Demo:
         return listener.finish()
 
     def _annotated(self, run: Listener) -> List[Tuple[str, np.ndarray]]:
-        """Images with what was found in them."""
+        """Pictures with what was found."""
         frames = []
-        by_stamp = {s.stamp: s for s in run.samples}
-        for stamp, rgb in list(run.images.items())[:: max(1, len(run.images) // _SHOWN)]:
-            people, sample = run.people.get(stamp), by_stamp.get(stamp)
-            if people is None or sample is None:
-                continue
-            caption = caption_of(sample)
-            frames.append((caption, annotate(rgb, [_person(p) for p in people.people], caption)))
+        by_stamp = {sample.stamp: sample for sample in run.samples}
+        for stamp, picture in list(run.pictures.items())[:: max(1, len(run.pictures) // _SHOWN)]:
+            if stamp in run.answers and stamp in by_stamp:
+                frames.append(self._app.draw(picture, run.answers[stamp], by_stamp[stamp]))
         return frames
 
     def _spans(self) -> Dict:
@@ -238,11 +210,6 @@ class Demo:
         return dict(measured_spans=tuple(spans), predicted_spans=tuple(expected), gantt_frame=frame["frame"])
 
 
-def _person(msg) -> PersonDetection:
-    return PersonDetection(msg.score, (msg.x_min, msg.y_min, msg.x_max, msg.y_max),
-                           tuple(PersonKeypoint(k.name, k.x, k.y, k.score) for k in msg.keypoints))
-
-
 def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """The command line's options."""
     package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -250,8 +217,9 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=30.0, help="length of each strategy's run [s] (%(default)s)")
     parser.add_argument("--app", choices=sorted(APPS), default="robot",
-                        help="robot: people in images; kapao: with depth and their place in space (%(default)s)")
-    parser.add_argument("--model", default="movenet-multipose", help="model name, see docs/models.md (%(default)s)")
+                        help="robot: people in images; kapao: with depth and their place in space; agrnav: completion "
+                        "of laser scans (%(default)s)")
+    parser.add_argument("--model", default="", help="model name, see docs/models.md (the application's own)")
     parser.add_argument("--trace", default=os.path.join(package, "config", "traces", "indoors_like.csv"),
                         help="bandwidth over time: CSV with columns t_s, MBps (indoors_like.csv)")
     parser.add_argument("--robot-slowdown", type=float, default=3.0,
@@ -260,6 +228,7 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument("--json", default="", metavar="FILE", help="write the summary as one JSON object")
     parser.add_argument("--out", default="demo_out", help="folder of the report (%(default)s)")
     options = parser.parse_args(arguments)
+    options.model = options.model or APPS[options.app].model
     if not 2.0 <= options.seconds <= 3600.0:
         parser.error("--seconds must be between 2 and 3600, got {:g}".format(options.seconds))
     if not options.robot_slowdown >= 1.0:
