@@ -119,6 +119,17 @@ def test_models_by_name_and_shape():
         time_scale_of("resnet18", 1.0)
 
 
+def test_numbers_have_errors_and_decisions_differ_or_not():
+    numbers, classes = torch.tensor([1.0, 2.0]), torch.arange(10).to(torch.uint8)
+    other = classes.clone()
+    other[3] = 0
+    assert frames.error([numbers * 1.001, classes], [numbers, classes]) == pytest.approx(1e-3, rel=1e-3)
+    assert frames.error([numbers, other], [numbers, classes]) == pytest.approx(0.1)
+    for wrong in ([numbers], [numbers, classes[:3]]):
+        with pytest.raises(ValueError):
+            frames.error(wrong, [numbers, classes])
+
+
 def test_blocks_share_the_seconds():
     assert block_length(60.0, 0.1, 20.0) == (3, 20.0)
     count, length = block_length(60.0, 2.0)
