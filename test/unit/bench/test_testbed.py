@@ -170,7 +170,7 @@ def test_figures_of_a_cell_and_its_report(tmp_path):
     cell["estimator"] = estimator_trial.figures([])
     assert bench.verdict([cell]) == ["net on constant 4 MB/s, intra_dp: 1 frames were not answered"]
     assert improvement([cell]) == pytest.approx(1.0) and len(table(cell)) > 4
-    with open(write_report([cell], str(tmp_path / "m.md"), ["--seconds", "5"])) as file:
+    with open(write_report([cell], str(tmp_path / "m.md"), ["--seconds", "5", "--out", "x"])) as file:
         text = file.read()
     assert "Lower bound" in text and "`scripts/bench --seconds 5`" in text
     assert (tmp_path / "m_latency.png").exists() and (tmp_path / "m_predicted.png").exists()
