@@ -12,6 +12,7 @@ import tf2_ros
 
 _WAIT_S = 0.1  # for a transform that is on its way
 _POLL_S = 0.01
+_KEPT_S = 120.0  # a bag shorter than this may be replayed from its beginning: what it said then is still there
 _STALE_S = 1.0  # the newest transform may be this much older than what is transformed
 
 
@@ -35,7 +36,7 @@ class Frames:
     """Everything on /tf and /tf_static; the node must have been initialised."""
 
     def __init__(self) -> None:
-        self._buffer = tf2_ros.Buffer(debug=False)
+        self._buffer = tf2_ros.Buffer(rospy.Duration(_KEPT_S), debug=False)
         self._listener = tf2_ros.TransformListener(self._buffer)
         self._is_patient = True  # what was missing once is not waited for again
 
@@ -64,6 +65,8 @@ class Frames:
                         source, target, str(error).strip())) from None
                 time.sleep(_POLL_S)
         newest = self._newest(target, source)
+        if newest is not None and (newest.header.stamp - stamp).to_sec() > _KEPT_S / 2:
+            self._buffer.clear()  # a longer bag has begun again: tf2 would ignore it, as older than what it has
         if newest is None or abs((newest.header.stamp - stamp).to_sec()) > _STALE_S:
             raise TransformError("no transform from {!r} to {!r} of the message's time{}".format(
                 source, target, "" if newest is None else ", the newest is {:.1f} s away".format(
