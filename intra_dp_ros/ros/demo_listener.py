@@ -1,21 +1,19 @@
-"""What the demo hears: images in, answers out, the link; one strategy's run at a time.
+"""What the demo hears: inputs, answers out, the link; one strategy's run at a time.
 
 Threading: subscribers' threads write, the demo's thread reads; `_lock` covers the run's tables.
 """
 import json
 import threading
 import time
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
-import numpy as np
 import rospy
-from sensor_msgs.msg import Image
 from std_msgs.msg import Float64
 from std_srvs.srv import Trigger
 
 from intra_dp_ros.bench.record import PARTS, BandwidthPoint, FrameSample
-from intra_dp_ros.msg import InferenceStats, People
-from intra_dp_ros.ros.conversions import image_from_msg
+from intra_dp_ros.msg import InferenceStats
+from intra_dp_ros.ros.demo_apps import App, Topic
 from intra_dp_ros.srv import GetStatus, SetStrategy
 
 _SERVICE_S = 5.0
@@ -24,33 +22,38 @@ _OUTCOMES = {InferenceStats.OUTCOME_LOCAL: "local", InferenceStats.OUTCOME_SPLIT
 
 
 class Listener:
-    """Subscribes to a robot's answers, its images and the emulated air.
+    """Subscribes to a robot's answers, its inputs and the emulated air.
 
     Args:
-        robot, shaper: names of the nodes.
-        people, stats, images: topics.
+        app: names the robot's node and its topics.
+        shaper: name of the node.
+        stats: topic.
     """
 
-    def __init__(self, robot: str, shaper: str, people: str, stats: str, images: str) -> None:
+    def __init__(self, app: App, shaper: str, stats: str) -> None:
+        self._extra_topics = [topic.name for topic in app.extras]
         self._lock = threading.Lock()
         self._services = {
-            "status": rospy.ServiceProxy(robot + "/get_status", GetStatus),
-            "strategy": rospy.ServiceProxy(robot + "/set_strategy", SetStrategy),
+            "status": rospy.ServiceProxy(app.node + "/get_status", GetStatus),
+            "strategy": rospy.ServiceProxy(app.node + "/set_strategy", SetStrategy),
             "server": rospy.ServiceProxy("/intra_dp/server/get_status", GetStatus),
             "restart": rospy.ServiceProxy(shaper + "/restart", Trigger)}
         self._true = 0.0
         self._uplink = 0.0
         self._begin("")
-        rospy.Subscriber(people, People, self._on_people, queue_size=100)
         rospy.Subscriber(stats, InferenceStats, self._on_stats, queue_size=100)
-        rospy.Subscriber(images, Image, self._on_image, queue_size=100, buff_size=2 ** 24)
+        for topic, keep in [(app.answers, lambda: self.answers), (app.inputs, lambda: self.inputs)] + [
+                (topic, lambda name=topic.name: self.extras[name]) for topic in app.extras]:
+            rospy.Subscriber(topic.name, topic.kind, self._on_message, (topic, keep), queue_size=100,
+                             buff_size=2 ** 24)
         rospy.Subscriber(shaper + "/true_bandwidth", Float64, self._on_bandwidth, queue_size=10)
 
     def _begin(self, strategy: str) -> None:
         self.strategy = strategy
         self.began = time.monotonic()
-        self.images: Dict[float, np.ndarray] = {}  # by stamp [s]
-        self.people: Dict[float, People] = {}
+        self.inputs: Dict[float, Any] = {}  # by stamp [s]
+        self.answers: Dict[float, Any] = {}
+        self.extras: Dict[str, Dict[float, Any]] = {name: {} for name in self._extra_topics}
         self.samples: List[FrameSample] = []
         self.bandwidth: List[BandwidthPoint] = []
         self._shown = 0
@@ -64,16 +67,22 @@ class Listener:
         """The run so far, as a copy that nothing changes any more."""
         with self._lock:
             done = Listener.__new__(Listener)
-            for name in ("strategy", "began", "images", "people", "samples", "bandwidth"):
+            for name in ("strategy", "began", "inputs", "answers", "extras", "samples", "bandwidth"):
                 setattr(done, name, getattr(self, name))
             self._begin("")
             return done
 
     def unanswered(self) -> int:
-        """Images without a result or without its statistics."""
+        """Inputs without a result or without its statistics."""
         with self._lock:
-            answered = {s.stamp for s in self.samples} & set(self.people)
-            return len(set(self.images) - answered)
+            answered = {s.stamp for s in self.samples} & set(self.answers)
+            return len(set(self.inputs) - answered)
+
+    def without_picture(self) -> bool:
+        """Whether the newest input lacks an extra."""
+        with self._lock:
+            newest = max(self.inputs, default=None)
+            return newest is not None and any(newest not in found for found in self.extras.values())
 
     def line(self) -> str:
         """What happened in the last second, for the terminal."""
@@ -126,14 +135,11 @@ class Listener:
         except (rospy.ROSException, rospy.ServiceException):
             return None
 
-    def _on_people(self, msg: People) -> None:
+    def _on_message(self, msg: Any, where: Tuple[Topic, Callable[[], Dict[float, Any]]]) -> None:
+        topic, table = where
+        kept = topic.read(msg)
         with self._lock:
-            self.people[msg.header.stamp.to_sec()] = msg
-
-    def _on_image(self, msg: Image) -> None:
-        rgb = image_from_msg(msg)
-        with self._lock:
-            self.images[msg.header.stamp.to_sec()] = rgb
+            table()[msg.header.stamp.to_sec()] = kept
 
     def _on_bandwidth(self, msg: Float64) -> None:
         with self._lock:
