@@ -1,4 +1,4 @@
-"""The demo: one bag of one application's input, one bandwidth trace, three strategies, a report.
+"""The demo: one bag, one bandwidth trace, three strategies, a report.
 
 Starts a ROS master of its own with demo.launch, replays the same bag once per strategy while the emulated air replays
 the same trace, collects what the robot answered and writes pictures and a report.
@@ -15,11 +15,11 @@ import time
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
+
 from intra_dp_ros.bench.record import BandwidthPoint, DemoRecord, FrameSample, Span
 from intra_dp_ros.bench.report import write_report
 from intra_dp_ros.bench.summary import summarise, text_summary
-from intra_dp_ros.bench.video import caption_of
-from intra_dp_ros.ros.demo_apps import APPS, coarse
+from intra_dp_ros.ros.demo_apps import APPS
 from intra_dp_ros.ros.demo_listener import Listener
 from intra_dp_ros.ros.own_master import LaunchError, OwnMaster
 from intra_dp_ros.runtime.engine import device_name
@@ -27,9 +27,9 @@ from intra_dp_ros.wire.shaper import Trace
 
 STRATEGIES = ("local", "offload", "intra_dp")
 _READY_S = 600.0  # for models, profiles and plans on the first run
-_LAST_ANSWER_S, _LAST_PICTURE_S = 20.0, 2.0  # after the last input of a run
+_LAST_ANSWER_S = 10.0  # after the last image of a run
 _LONGEST_PERIOD_S, _SHORTEST_PERIOD_S = 10.0, 0.4
-_WARM_UP = 4  # inputs
+_WARM_UP = 4  # images
 _SHOWN = 24  # annotated frames in the video, at most
 
 
@@ -43,16 +43,11 @@ class Demo:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self._app = APPS[options.app]
-        self._model = options.model or self._app.model
-        arguments = {
-            "app": options.app, "image": self._app.inputs.name, "rviz_config": self._app.rviz, "model": self._model,
-            "trace": os.path.abspath(options.trace), "robot_slowdown": "{:g}".format(options.robot_slowdown),
-            "rviz": str(options.rviz).lower(), "strategy": "local", **self._app.launch}
-        self._parameters = dict(self._app.parameters, **(coarse(options.cells) if options.cells else {}))
-        if self._parameters:
-            arguments["config"] = os.path.abspath(os.path.join(options.out, "parameters.yaml"))
-        self._nodes = OwnMaster("demo.launch", ["{}:={}".format(*pair) for pair in arguments.items()],
-                                os.path.join(options.out, "nodes.log"))
+        self._nodes = OwnMaster("demo.launch", [
+            "app:=" + options.app, "image:=" + self._app.input.name, *self._app.launch, "model:=" + options.model,
+            "trace:=" + os.path.abspath(options.trace),
+            "robot_slowdown:={:g}".format(options.robot_slowdown), "rviz:={}".format(str(options.rviz).lower()),
+            "strategy:=local"], os.path.join(options.out, "nodes.log"))
         self._listener: Optional[Listener] = None
 
     def run(self) -> int:
@@ -64,7 +59,7 @@ class Demo:
             status = self._wait_until_ready()
             period = self._period(status["local_ms"] / 1e3)
             bag = self._bag(period)
-            self._warm_up(period)
+            self._warm_up()
             frames_in: Dict[str, int] = {}
             samples: List[FrameSample] = []
             bandwidth: List[BandwidthPoint] = []
@@ -111,13 +106,10 @@ class Demo:
     def _start(self) -> None:
         options = self.options
         print("nodes are starting; their log is {}".format(self._nodes.log), flush=True)
-        if self._parameters:
-            with open(os.path.join(options.out, "parameters.yaml"), "w", encoding="utf-8") as file:
-                json.dump(self._parameters, file)  # which is YAML too
         self._nodes.start("demo")
         self._listener = Listener(self._app, "/shaper", "/stats")
         print("model {}, robot emulated as {:g} times slower than this machine, trace {}".format(
-            self._model, options.robot_slowdown, os.path.basename(options.trace)), flush=True)
+            options.model, options.robot_slowdown, os.path.basename(options.trace)), flush=True)
 
     def _wait_until_ready(self) -> Dict:
         """Model loaded, operators measured, weights uploaded, plans made; a line whenever something new is done."""
@@ -139,37 +131,32 @@ class Demo:
                 time.sleep(0.5)
         return status
 
-    def _warm_up(self, period: float) -> None:
-        """A few inputs whose answers do not count: the first frames of any program are slow."""
+    def _warm_up(self) -> None:
+        """A few images whose answers do not count: the first frames of any program are slow."""
         bag = os.path.join(self.options.out, "warm_up.bag")
-        self._app.write(bag, 1.0 / period, _WARM_UP * period)
+        self._app.write(bag, 1.0, float(_WARM_UP))
         self._listener.set_strategy("local", self._nodes.check)
         self._listener.begin("warm-up")
-        subprocess.run(["rosbag", "play", "--quiet", "--wait-for-subscribers", bag],
-                       timeout=60.0 + _WARM_UP * period, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                       stderr=subprocess.DEVNULL)
-        self._until_answered()
+        subprocess.run(["rosbag", "play", "--quiet", "--wait-for-subscribers", bag], timeout=60.0,
+                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._until_answered(time.monotonic() + _LAST_ANSWER_S)
         os.unlink(bag)
 
-    def _until_answered(self) -> None:
-        """The last input has its answer, and its pictures too where they do not take long."""
-        for is_missing, seconds in ((self._listener.unanswered, _LAST_ANSWER_S),
-                                    (self._listener.without_picture, _LAST_PICTURE_S)):
-            end = time.monotonic() + seconds
-            while is_missing() and time.monotonic() < end:
-                self._nodes.check()
-                time.sleep(0.05)
+    def _until_answered(self, end: float) -> None:
+        while self._listener.unanswered() and time.monotonic() < end:
+            self._nodes.check()
+            time.sleep(0.05)
 
     def _period(self, local_s: float) -> float:
-        """Time between inputs [s]: the slowest strategy must keep up, or they would not see the same frames."""
+        """Time between images [s]: the slowest strategy must keep up, or they would not see the same frames."""
         period = min(_LONGEST_PERIOD_S, max(_SHORTEST_PERIOD_S, 0.25 + 1.5 * local_s))
         return math.ceil(period * 20) / 20.0
 
     def _bag(self, period: float) -> str:
-        path = os.path.join(self.options.out, self._app.bag)
-        count, source = self._app.write(path, 1.0 / period, self.options.seconds)
-        print("bag of {} {}, one every {:.2f} s, from {}".format(
-            count, self._app.bag.partition(".")[0], period, source), flush=True)
+        path = os.path.join(self.options.out, "input.bag")
+        count = self._app.write(path, 1.0 / period, self.options.seconds)
+        print("bag of {} messages on {}, one every {:.2f} s, from {}".format(
+            count, self._app.input.name, period, self._app.label()), flush=True)
         return path
 
     def _replay(self, strategy: str, bag: str) -> Listener:
@@ -190,24 +177,19 @@ class Demo:
                 if time.monotonic() - last >= 1.0:
                     last += 1.0
                     print("  " + listener.line(), flush=True)
-            self._until_answered()
+            self._until_answered(time.monotonic() + _LAST_ANSWER_S)
         finally:
             if player.poll() is None:
                 player.kill()
         return listener.finish()
 
     def _annotated(self, run: Listener) -> List[Tuple[str, np.ndarray]]:
-        """Inputs with what came out."""
+        """Pictures with what was found."""
         frames = []
-        by_stamp = {s.stamp: s for s in run.samples}
-        for stamp, heard in list(run.inputs.items())[:: max(1, len(run.inputs) // _SHOWN)]:
-            answer, sample = run.answers.get(stamp), by_stamp.get(stamp)
-            if answer is None or sample is None:
-                continue
-            extras = {name: found[stamp] for name, found in run.extras.items() if stamp in found}
-            picture = self._app.picture(heard, answer, extras, caption_of(sample))
-            if picture is not None:
-                frames.append((caption_of(sample), picture))
+        by_stamp = {sample.stamp: sample for sample in run.samples}
+        for stamp, picture in list(run.pictures.items())[:: max(1, len(run.pictures) // _SHOWN)]:
+            if stamp in run.answers and stamp in by_stamp:
+                frames.append(self._app.draw(picture, run.answers[stamp], by_stamp[stamp]))
         return frames
 
     def _spans(self) -> Dict:
@@ -236,11 +218,8 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=30.0, help="length of each strategy's run [s] (%(default)s)")
     parser.add_argument("--app", choices=sorted(APPS), default="robot",
                         help="robot: people in images; kapao: with depth and their place in space; agrnav: completion "
-                        "of lidar scans (%(default)s)")
-    parser.add_argument("--model", default="", help="model name, see docs/models.md (movenet-multipose; of agrnav "
-                        "sconet-style)")
-    parser.add_argument("--cells", type=int, default=0, metavar="N", help="of agrnav: cells of its 25.6 m along x and "
-                        "y, a multiple of 8; fewer are quicker (256)")
+                        "of laser scans (%(default)s)")
+    parser.add_argument("--model", default="", help="model name, see docs/models.md (the application's own)")
     parser.add_argument("--trace", default=os.path.join(package, "config", "traces", "indoors_like.csv"),
                         help="bandwidth over time: CSV with columns t_s, MBps (indoors_like.csv)")
     parser.add_argument("--robot-slowdown", type=float, default=3.0,
@@ -249,12 +228,11 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument("--json", default="", metavar="FILE", help="write the summary as one JSON object")
     parser.add_argument("--out", default="demo_out", help="folder of the report (%(default)s)")
     options = parser.parse_args(arguments)
+    options.model = options.model or APPS[options.app].model
     if not 2.0 <= options.seconds <= 3600.0:
         parser.error("--seconds must be between 2 and 3600, got {:g}".format(options.seconds))
     if not options.robot_slowdown >= 1.0:
         parser.error("--robot-slowdown must be at least 1, got {:g}".format(options.robot_slowdown))
-    if options.cells and (options.app != "agrnav" or options.cells < 8 or options.cells % 8):
-        parser.error("--cells is of agrnav, a positive multiple of 8")
     if shutil.which("roslaunch") is None:
         parser.error("roslaunch is not on the PATH: start the demo with scripts/demo")
     return options

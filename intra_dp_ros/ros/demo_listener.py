@@ -1,19 +1,21 @@
-"""What the demo hears: inputs, answers out, the link; one strategy's run at a time.
+"""What the demo hears: input, answers out, the link; one strategy's run at a time.
 
 Threading: subscribers' threads write, the demo's thread reads; `_lock` covers the run's tables.
 """
 import json
 import threading
 import time
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set
 
+import numpy as np
 import rospy
 from std_msgs.msg import Float64
 from std_srvs.srv import Trigger
 
 from intra_dp_ros.bench.record import PARTS, BandwidthPoint, FrameSample
 from intra_dp_ros.msg import InferenceStats
-from intra_dp_ros.ros.demo_apps import App, Topic
+from intra_dp_ros.ros.conversions import image_from_msg
+from intra_dp_ros.ros.demo_apps import App
 from intra_dp_ros.srv import GetStatus, SetStrategy
 
 _SERVICE_S = 5.0
@@ -22,16 +24,15 @@ _OUTCOMES = {InferenceStats.OUTCOME_LOCAL: "local", InferenceStats.OUTCOME_SPLIT
 
 
 class Listener:
-    """Subscribes to a robot's answers, its inputs and the emulated air.
+    """Subscribes to a robot's answers, its input and the emulated air.
 
     Args:
-        app: names the robot's node and its topics.
+        app: whose.
         shaper: name of the node.
         stats: topic.
     """
 
     def __init__(self, app: App, shaper: str, stats: str) -> None:
-        self._extra_topics = [topic.name for topic in app.extras]
         self._lock = threading.Lock()
         self._services = {
             "status": rospy.ServiceProxy(app.node + "/get_status", GetStatus),
@@ -41,19 +42,18 @@ class Listener:
         self._true = 0.0
         self._uplink = 0.0
         self._begin("")
+        rospy.Subscriber(app.answer.name, app.answer.type, self._on_answer, queue_size=100)
         rospy.Subscriber(stats, InferenceStats, self._on_stats, queue_size=100)
-        for topic, keep in [(app.answers, lambda: self.answers), (app.inputs, lambda: self.inputs)] + [
-                (topic, lambda name=topic.name: self.extras[name]) for topic in app.extras]:
-            rospy.Subscriber(topic.name, topic.kind, self._on_message, (topic, keep), queue_size=100,
-                             buff_size=2 ** 24)
+        rospy.Subscriber(app.input.name, app.input.type, self._on_input, queue_size=100, buff_size=2 ** 24)
+        rospy.Subscriber(app.pictures.name, app.pictures.type, self._on_picture, queue_size=100, buff_size=2 ** 24)
         rospy.Subscriber(shaper + "/true_bandwidth", Float64, self._on_bandwidth, queue_size=10)
 
     def _begin(self, strategy: str) -> None:
         self.strategy = strategy
         self.began = time.monotonic()
-        self.inputs: Dict[float, Any] = {}  # by stamp [s]
+        self.inputs: Set[float] = set()  # stamps [s]
+        self.pictures: Dict[float, np.ndarray] = {}  # by stamp [s]
         self.answers: Dict[float, Any] = {}
-        self.extras: Dict[str, Dict[float, Any]] = {name: {} for name in self._extra_topics}
         self.samples: List[FrameSample] = []
         self.bandwidth: List[BandwidthPoint] = []
         self._shown = 0
@@ -67,7 +67,7 @@ class Listener:
         """The run so far, as a copy that nothing changes any more."""
         with self._lock:
             done = Listener.__new__(Listener)
-            for name in ("strategy", "began", "inputs", "answers", "extras", "samples", "bandwidth"):
+            for name in ("strategy", "began", "inputs", "pictures", "answers", "samples", "bandwidth"):
                 setattr(done, name, getattr(self, name))
             self._begin("")
             return done
@@ -76,13 +76,7 @@ class Listener:
         """Inputs without a result or without its statistics."""
         with self._lock:
             answered = {s.stamp for s in self.samples} & set(self.answers)
-            return len(set(self.inputs) - answered)
-
-    def without_picture(self) -> bool:
-        """Whether the newest input lacks an extra."""
-        with self._lock:
-            newest = max(self.inputs, default=None)
-            return newest is not None and any(newest not in found for found in self.extras.values())
+            return len(self.inputs - answered)
 
     def line(self) -> str:
         """What happened in the last second, for the terminal."""
@@ -135,11 +129,18 @@ class Listener:
         except (rospy.ROSException, rospy.ServiceException):
             return None
 
-    def _on_message(self, msg: Any, where: Tuple[Topic, Callable[[], Dict[float, Any]]]) -> None:
-        topic, table = where
-        kept = topic.read(msg)
+    def _on_answer(self, msg: Any) -> None:
         with self._lock:
-            table()[msg.header.stamp.to_sec()] = kept
+            self.answers[msg.header.stamp.to_sec()] = msg
+
+    def _on_input(self, msg: Any) -> None:
+        with self._lock:
+            self.inputs.add(msg.header.stamp.to_sec())
+
+    def _on_picture(self, msg: Any) -> None:
+        rgb = image_from_msg(msg)
+        with self._lock:
+            self.pictures[msg.header.stamp.to_sec()] = rgb
 
     def _on_bandwidth(self, msg: Float64) -> None:
         with self._lock:
