@@ -11,6 +11,7 @@ COLOURS = np.array([
     (24, 24, 28), (100, 150, 245), (100, 230, 245), (30, 60, 150), (80, 30, 180), (0, 0, 255), (255, 30, 30),
     (255, 40, 200), (150, 30, 90), (255, 0, 255), (255, 150, 255), (75, 0, 75), (175, 0, 75), (255, 200, 0),
     (255, 120, 50), (0, 175, 0), (135, 60, 0), (150, 240, 80), (255, 240, 150), (255, 0, 0)], np.uint8)
+BACKGROUND = tuple(COLOURS[0].tolist())
 _DARKEST = 0.45  # of a class' colour, on the lowest cells
 _BAR, _GAP = 26, 6  # of the captions, between two views [pixel]
 _LEAST_SIDE = 384  # of a view [pixel]
@@ -59,10 +60,14 @@ def before_after(occupancy: np.ndarray, classes: np.ndarray, captions: Tuple[str
     for array, caption in zip((occupancy, classes), captions):
         view = top_view(array, grid)
         factor = max(1, -(-_LEAST_SIDE // max(view.shape[:2])))
-        view = view.repeat(factor, 0).repeat(factor, 1)
-        bar = np.full((_BAR, view.shape[1], 3), 255, np.uint8)
-        cv2.putText(bar, caption, (6, _BAR - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
-        views.append(np.concatenate([bar, view]))
+        views.append(titled(view.repeat(factor, 0).repeat(factor, 1), caption))
     gap = np.full((views[0].shape[0], _GAP, 3), 255, np.uint8)
     picture = np.concatenate([views[0], gap, views[1]], 1)
     return picture[:picture.shape[0] // 2 * 2, :picture.shape[1] // 2 * 2]
+
+
+def titled(picture: np.ndarray, caption: str) -> np.ndarray:
+    """A picture, uint8 RGB, with a line of text above it."""
+    bar = np.full((_BAR, picture.shape[1], 3), 255, np.uint8)
+    cv2.putText(bar, caption, (6, _BAR - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
+    return np.concatenate([bar, picture])

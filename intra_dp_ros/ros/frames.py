@@ -2,17 +2,19 @@
 
 Threading: tf2's listener fills the buffer, which locks for itself; `find` may wait and belongs on no frame thread.
 """
+import threading
 import time
 from dataclasses import dataclass
-from typing import Optional, Sequence, Tuple
+from typing import Dict, Optional, Sequence, Tuple
 
 import numpy as np
 import rospy
 import tf2_ros
+from tf2_msgs.msg import TFMessage
 
 _WAIT_S = 0.1  # for a transform that is on its way
 _POLL_S = 0.01
-_KEPT_S = 120.0  # a bag shorter than this may be replayed from its beginning: what it said then is still there
+_KEPT_S = 10.0  # tf2's default: how long the buffer remembers
 _STALE_S = 1.0  # the newest transform may be this much older than what is transformed
 
 
@@ -28,6 +30,29 @@ class Transform:
         return float(x), float(y), float(z)
 
 
+class _Listener(tf2_ros.TransformListener):
+    """Begins anew when stamps go back by more than the buffer keeps, as in a bag that is played again: tf2 notices that
+    with simulated time only, and ignores what comes until the stamps have caught up."""
+
+    def __init__(self, buffer: tf2_ros.Buffer) -> None:
+        self._lock = threading.Lock()  # covers _newest: every publisher of /tf has a thread
+        self._newest: Dict[str, rospy.Time] = {}  # by child frame
+        super().__init__(buffer)
+
+    def callback(self, data: TFMessage) -> None:
+        with self._lock:
+            for transform in data.transforms:
+                child, stamp = transform.child_frame_id, transform.header.stamp
+                back = (self._newest.get(child, stamp) - stamp).to_sec()
+                if back > _KEPT_S:
+                    rospy.logwarn_throttle(10.0, "the transform of {!r} went back in time by {:.0f} s (a bag played "
+                                                 "again?): those known so far are forgotten".format(child, back))
+                    self.buffer.clear()  # keeps the static ones
+                    self._newest.clear()
+                self._newest[child] = stamp
+        super().callback(data)
+
+
 class TransformError(LookupError):
     """There is no such transform; the message says what is missing."""
 
@@ -37,7 +62,7 @@ class Frames:
 
     def __init__(self) -> None:
         self._buffer = tf2_ros.Buffer(rospy.Duration(_KEPT_S), debug=False)
-        self._listener = tf2_ros.TransformListener(self._buffer)
+        self._listener = _Listener(self._buffer)
         self._is_patient = True  # what was missing once is not waited for again
 
     def find(self, target: str, source: str, stamp: rospy.Time) -> Transform:
@@ -65,8 +90,6 @@ class Frames:
                         source, target, str(error).strip())) from None
                 time.sleep(_POLL_S)
         newest = self._newest(target, source)
-        if newest is not None and (newest.header.stamp - stamp).to_sec() > _KEPT_S / 2:
-            self._buffer.clear()  # a longer bag has begun again: tf2 would ignore it, as older than what it has
         if newest is None or abs((newest.header.stamp - stamp).to_sec()) > _STALE_S:
             raise TransformError("no transform from {!r} to {!r} of the message's time{}".format(
                 source, target, "" if newest is None else ", the newest is {:.1f} s away".format(
