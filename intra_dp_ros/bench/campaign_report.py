@@ -43,7 +43,7 @@ def write_report(cells: Sequence[Mapping[str, Any]], path: str, arguments: Seque
     first = cells[0]
     lines = [
         "# Measured", "",
-        "Written by `{}`.".format(" ".join(["scripts/bench"] + [shlex.quote(a) for a in arguments])), "",
+        "Written by `{}`.".format(" ".join(["scripts/bench"] + [shlex.quote(a) for a in _measuring(arguments)])), "",
         "Real nodes, real sockets, real clocks: {}; commit {}; link shaped by: {}, {} duplex; load average {:.1f}. "
         "Strategies take turns on the same pieces of the same trace, one frame after the other; latency is from the "
         "message with the image to the message with the result. Energy is the power model's, not measured; CPU is "
@@ -64,6 +64,11 @@ def write_report(cells: Sequence[Mapping[str, Any]], path: str, arguments: Seque
     with open(path, "w", encoding="utf-8") as file:
         file.write("\n".join(lines))
     return path
+
+
+def _measuring(arguments: Sequence[str]) -> List[str]:
+    """Without the files that are written: they are nobody else's."""
+    return [a for a, before in zip(arguments, ["", *arguments]) if not {a, before} & {"--json", "--report", "--out"}]
 
 
 def _conditions(cell: Mapping[str, Any]) -> str:

@@ -1,5 +1,5 @@
 """Models and inputs of a bench: real images where a model takes images, random tensors where it does not."""
-from typing import List, Optional, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -9,6 +9,7 @@ from intra_dp_ros.apps.models import LoadedModel, ModelError, load_model
 from intra_dp_ros.bench.bag import open_source
 from intra_dp_ros.bench.options import fill_zeros, random_inputs, shape_of
 from intra_dp_ros.graph.record import Recording, RecordingError, record
+from intra_dp_ros.runtime.exactness import relative_error
 
 _FPS = 2.0  # images are so far apart in the video that they differ
 
@@ -55,6 +56,22 @@ def record_whole(model: LoadedModel) -> Recording:
     if recording.tail is not None:
         raise RecordingError("model {!r} cannot be benched: {}".format(model.name, recording.tail.sentence))
     return recording
+
+
+def error(outputs: Sequence[torch.Tensor], reference: Sequence[torch.Tensor]) -> float:
+    """The relative error of outputs that are numbers; of decisions (classes, indices) the share that differs.
+
+    Where values tie to the last bits, argmax may decide differently, and the class tells nothing of by how little.
+
+    Raises:
+        ValueError: other outputs than the reference has.
+    """
+    decided = [not b.dtype.is_floating_point for b in reference]
+    errors = [relative_error([a], [b]) if not whole or a.shape != b.shape else float((a != b).double().mean())
+              for a, b, whole in zip(outputs, reference, decided)]
+    if len(outputs) != len(reference):
+        raise ValueError("{} outputs, the reference has {}".format(len(outputs), len(reference)))
+    return max(errors, default=0.0)
 
 
 def is_image(shape: Tuple[int, ...], dtype: str) -> bool:

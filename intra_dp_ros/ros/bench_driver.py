@@ -28,7 +28,6 @@ from intra_dp_ros.ros.bench_messages import CHECK, frame_to_msg, output_from_msg
 from intra_dp_ros.ros.conversions import ack_from_msg
 from intra_dp_ros.ros.demo_listener import sample_from_msg
 from intra_dp_ros.ros.topics import BANDWIDTH, robot_topic
-from intra_dp_ros.runtime.exactness import relative_error
 from intra_dp_ros.runtime.machine import use_threads
 from intra_dp_ros.srv import GetStatus, SetStrategy
 
@@ -203,7 +202,7 @@ class Driver:
             self._references[index] = tuple(_tensors(found))
         try:
             outputs = [output_from_msg(msg) for msg in self._results.pop(number)]
-            return relative_error(outputs, self._references[index])
+            return frames.error(outputs, self._references[index])
         except ValueError as error:
             print("frame {}: {}".format(number, error), file=sys.stderr)
             return float("inf")

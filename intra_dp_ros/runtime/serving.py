@@ -19,7 +19,7 @@ from intra_dp_ros.lop.stream import Stream
 from intra_dp_ros.runtime.engine import Engine
 from intra_dp_ros.runtime.load import Share
 from intra_dp_ros.runtime.part import Part
-from intra_dp_ros.runtime.pulse import IDLE_PERIOD_S, Pulse
+from intra_dp_ros.runtime.pulse import SERVER_IDLE_PERIOD_S, Pulse
 from intra_dp_ros.runtime.sender import FrameKey, TileSender
 from intra_dp_ros.wire.link import Link
 from intra_dp_ros.wire.messages import PROBE, Ack, Heartbeat, Message, PlanMessage, Tile, serialised_bytes
@@ -107,7 +107,7 @@ class RobotSession:
         frame = self._current
         if frame is None and now < self._next_beat:
             return
-        self._next_beat = now + IDLE_PERIOD_S
+        self._next_beat = now + SERVER_IDLE_PERIOD_S
         with self._change:
             epochs = tuple(sorted(self._parts))
         stream = frame.stream if frame is not None else None

@@ -119,6 +119,17 @@ def test_models_by_name_and_shape():
         time_scale_of("resnet18", 1.0)
 
 
+def test_numbers_have_errors_and_decisions_differ_or_not():
+    numbers, classes = torch.tensor([1.0, 2.0]), torch.arange(10).to(torch.uint8)
+    other = classes.clone()
+    other[3] = 0
+    assert frames.error([numbers * 1.001, classes], [numbers, classes]) == pytest.approx(1e-3, rel=1e-3)
+    assert frames.error([numbers, other], [numbers, classes]) == pytest.approx(0.1)
+    for wrong in ([numbers], [numbers, classes[:3]]):
+        with pytest.raises(ValueError):
+            frames.error(wrong, [numbers, classes])
+
+
 def test_blocks_share_the_seconds():
     assert block_length(60.0, 0.1, 20.0) == (3, 20.0)
     count, length = block_length(60.0, 2.0)
@@ -159,7 +170,7 @@ def test_figures_of_a_cell_and_its_report(tmp_path):
     cell["estimator"] = estimator_trial.figures([])
     assert bench.verdict([cell]) == ["net on constant 4 MB/s, intra_dp: 1 frames were not answered"]
     assert improvement([cell]) == pytest.approx(1.0) and len(table(cell)) > 4
-    with open(write_report([cell], str(tmp_path / "m.md"), ["--seconds", "5"])) as file:
+    with open(write_report([cell], str(tmp_path / "m.md"), ["--seconds", "5", "--out", "x"])) as file:
         text = file.read()
     assert "Lower bound" in text and "`scripts/bench --seconds 5`" in text
     assert (tmp_path / "m_latency.png").exists() and (tmp_path / "m_predicted.png").exists()
