@@ -78,7 +78,8 @@ def _draw_volume(heard: Heard, sample: FrameSample) -> Optional[Tuple[str, np.nd
     if len(heard.extras) < len(_VOLUME_EXTRAS):
         return None
     space, size = heard.answer, np.cbrt(heard.answer.cell_volume)
-    cloud, completed = (points_from_cloud(heard.extras[topic.name])[0] for topic in _VOLUME_EXTRAS)
+    cloud, completed = (points_from_cloud(msg)[0] if msg.width else np.empty((0, 3), np.float32)
+                        for msg in (heard.extras[topic.name] for topic in _VOLUME_EXTRAS))
     ground = cloud[np.isfinite(cloud).all(axis=1)] + np.array([0.0, 0.0, HEIGHT_M], np.float32)
     away = float(np.sqrt(size / GRID.size))  # coarse cells make a volume higher, too
     before = perspective(ground, height_colours(ground[:, 2], 0.0, _HIGH_M), _POINT_M, away)
