@@ -19,13 +19,15 @@ def height_colours(z: np.ndarray, lowest: float, highest: float) -> np.ndarray:
     return cv2.applyColorMap(grey, cv2.COLORMAP_JET)[:, 0, ::-1] if len(grey) else np.empty((0, 3), np.uint8)
 
 
-def perspective(points: np.ndarray, colours: np.ndarray, edge: float, size: Tuple[int, int] = (384, 512)) -> np.ndarray:
+def perspective(points: np.ndarray, colours: np.ndarray, edge: float, away: float = 1.0,
+                size: Tuple[int, int] = (384, 512)) -> np.ndarray:
     """A picture of points; near ones hide far ones.
 
     Args:
         points: `[N, 3]` [m], x forward, y left, z up from where the robot stands.
         colours: uint8 `[N, 3]` RGB.
         edge: of a point [m]; it has at least a pixel.
+        away: how far off it is seen from; 1 shows the published grid.
         size: of the picture: height, width [pixel].
 
     Returns:
@@ -34,10 +36,11 @@ def perspective(points: np.ndarray, colours: np.ndarray, edge: float, size: Tupl
     height, width = size
     out = np.empty((height, width, 3), np.uint8)
     out[...] = BACKGROUND
-    ahead = np.subtract(_TARGET, _EYE) / np.linalg.norm(np.subtract(_TARGET, _EYE))
+    eye = np.multiply(_EYE, away)
+    ahead = np.subtract(_TARGET, eye) / np.linalg.norm(np.subtract(_TARGET, eye))
     right = np.cross(ahead, (0.0, 0.0, 1.0))
     right /= np.linalg.norm(right)
-    seen = (np.asarray(points, np.float64) - _EYE) @ np.stack([right, np.cross(ahead, right), ahead], 1)
+    seen = (np.asarray(points, np.float64) - eye) @ np.stack([right, np.cross(ahead, right), ahead], 1)
     near = seen[:, 2] > _NEAREST_M
     order = np.argsort(-seen[near, 2], kind="stable")  # far ones first: what is drawn later hides them
     seen, colours = seen[near][order], colours[near][order]

@@ -19,7 +19,7 @@ import numpy as np
 from intra_dp_ros.bench.record import BandwidthPoint, DemoRecord, FrameSample, Span
 from intra_dp_ros.bench.report import write_report
 from intra_dp_ros.bench.summary import summarise, text_summary
-from intra_dp_ros.ros.demo_apps import APPS
+from intra_dp_ros.ros.demo_apps import APPS, Heard
 from intra_dp_ros.ros.demo_listener import Listener
 from intra_dp_ros.ros.own_master import LaunchError, OwnMaster
 from intra_dp_ros.runtime.engine import device_name
@@ -189,7 +189,10 @@ class Demo:
         by_stamp = {sample.stamp: sample for sample in run.samples}
         for stamp, picture in list(run.pictures.items())[:: max(1, len(run.pictures) // _SHOWN)]:
             if stamp in run.answers and stamp in by_stamp:
-                frames.append(self._app.draw(picture, run.answers[stamp], by_stamp[stamp]))
+                extras = {name: found[stamp] for name, found in run.extras.items() if stamp in found}
+                drawn = self._app.draw(Heard(picture, run.answers[stamp], extras), by_stamp[stamp])
+                if drawn is not None:
+                    frames.append(drawn)
         return frames
 
     def _spans(self) -> Dict:

@@ -34,6 +34,7 @@ class Listener:
 
     def __init__(self, app: App, shaper: str, stats: str) -> None:
         self._lock = threading.Lock()
+        self._extras = [topic.name for topic in app.extras]
         self._services = {
             "status": rospy.ServiceProxy(app.node + "/get_status", GetStatus),
             "strategy": rospy.ServiceProxy(app.node + "/set_strategy", SetStrategy),
@@ -46,6 +47,8 @@ class Listener:
         rospy.Subscriber(stats, InferenceStats, self._on_stats, queue_size=100)
         rospy.Subscriber(app.input.name, app.input.type, self._on_input, queue_size=100, buff_size=2 ** 24)
         rospy.Subscriber(app.pictures.name, app.pictures.type, self._on_picture, queue_size=100, buff_size=2 ** 24)
+        for topic in app.extras:
+            rospy.Subscriber(topic.name, topic.type, self._on_extra, topic.name, queue_size=100, buff_size=2 ** 24)
         rospy.Subscriber(shaper + "/true_bandwidth", Float64, self._on_bandwidth, queue_size=10)
 
     def _begin(self, strategy: str) -> None:
@@ -54,6 +57,7 @@ class Listener:
         self.inputs: Set[float] = set()  # stamps [s]
         self.pictures: Dict[float, np.ndarray] = {}  # by stamp [s]
         self.answers: Dict[float, Any] = {}
+        self.extras: Dict[str, Dict[float, Any]] = {name: {} for name in self._extras}  # by topic
         self.samples: List[FrameSample] = []
         self.bandwidth: List[BandwidthPoint] = []
         self._shown = 0
@@ -67,7 +71,7 @@ class Listener:
         """The run so far, as a copy that nothing changes any more."""
         with self._lock:
             done = Listener.__new__(Listener)
-            for name in ("strategy", "began", "inputs", "pictures", "answers", "samples", "bandwidth"):
+            for name in ("strategy", "began", "inputs", "pictures", "answers", "extras", "samples", "bandwidth"):
                 setattr(done, name, getattr(self, name))
             self._begin("")
             return done
@@ -141,6 +145,10 @@ class Listener:
         rgb = image_from_msg(msg)
         with self._lock:
             self.pictures[msg.header.stamp.to_sec()] = rgb
+
+    def _on_extra(self, msg: Any, name: str) -> None:
+        with self._lock:
+            self.extras[name][msg.header.stamp.to_sec()] = msg
 
     def _on_bandwidth(self, msg: Float64) -> None:
         with self._lock:

@@ -118,3 +118,16 @@ def cloud_to_msg(points: np.ndarray, header: Header, **fields: np.ndarray) -> Po
         header=header, height=1, width=len(out), is_bigendian=False, is_dense=True, point_step=4 * len(columns),
         row_step=4 * len(columns) * len(out), data=out.tobytes(),
         fields=[PointField(name, 4 * index, PointField.FLOAT32, 1) for index, name in enumerate(columns)])
+
+
+def colours_from_cloud(msg: PointCloud2) -> np.ndarray:
+    """The field rgb of a cloud that `cloud_to_msg` made: uint8 `[N, 3]` RGB.
+
+    Raises:
+        CloudError: there is none.
+    """
+    at = next((field.offset for field in msg.fields if field.name == "rgb"), None)
+    if at is None:
+        raise CloudError("the cloud has no field rgb but {}".format(", ".join(field.name for field in msg.fields)))
+    octets = np.frombuffer(msg.data, np.uint8).reshape(-1, msg.point_step)
+    return octets[:, at:at + 3][:, ::-1]
