@@ -15,6 +15,7 @@ from intra_dp_ros.lop.tiling import Tiling
 
 UP = "up"  # robot to server
 DOWN = "down"  # server to robot
+MOST_WAVES = 16  # more would halve less than a row of any tensor there is
 VOLUMES = "bits+lz4"  # the codec of occupancies and classes, which are inputs as well as results
 
 
@@ -45,6 +46,7 @@ class Plan:
     transfers: Tuple[Transfer, ...]  # in sending order
     robot_chunks: int = 1  # row chunks in which the robot feeds its own band
     grain: int = 4  # rows that an operator computes at once, at least: fewer make a kernel slow
+    waves: int = 1  # in which the server computes what it sends down, see `lop.waves`
     epoch: int = 0  # number of the plan within a session
     predicted_ms: Optional[float] = None  # latency the scheduler expects [ms]
 
@@ -88,7 +90,8 @@ class Plan:
                 transfers=tuple(Transfer(_count(t["tensor"]), _count(t["start"]), _count(t["stop"]),
                                          str(t["direction"]), str(t["codec"]), _count(t["chunks"]))
                                 for t in raw["transfers"]),
-                robot_chunks=_count(raw["robot_chunks"]), grain=_count(raw["grain"]), epoch=_count(raw["epoch"]),
+                robot_chunks=_count(raw["robot_chunks"]), grain=_count(raw["grain"]),
+                waves=_count(raw["waves"]), epoch=_count(raw["epoch"]),
                 predicted_ms=None if raw["predicted_ms"] is None else float(raw["predicted_ms"]))
         except PlanError:
             raise
@@ -164,13 +167,13 @@ def _lossless(tiling: Tiling, tensor: int) -> str:
 
 def complete(tiling: Tiling, strategy: str, server_stop: Sequence[int], robot_start: Sequence[int],
              codecs: Any = lambda tensor, direction: "raw", up_chunks: int = 1, robot_chunks: int = 1,
-             grain: int = Plan.grain) -> Plan:
+             grain: int = Plan.grain, waves: int = 1) -> Plan:
     """The plan with these boundaries and exactly the transfers that they ask for.
 
     Args:
         codecs: function (tensor, direction) -> codec name.
         up_chunks: pieces of a transfer whose rows are all there at the start (graph inputs).
-        robot_chunks, grain: see `Plan`.
+        robot_chunks, grain, waves: see `Plan`.
 
     Raises:
         PlanError: the boundaries leave rows that no side computes.
@@ -189,7 +192,7 @@ def complete(tiling: Tiling, strategy: str, server_stop: Sequence[int], robot_st
         if missing.size:
             transfers.append(Transfer(t, missing.start, missing.stop, DOWN, codecs(t, DOWN), 1))
     plan = Plan(tiling.graph.hash, strategy, tuple(int(s) for s in server_stop), tuple(int(r) for r in robot_start),
-                tuple(transfers), robot_chunks, grain)
+                tuple(transfers), robot_chunks, grain, waves)
     validate(tiling, plan)
     return plan
 
@@ -215,8 +218,8 @@ def validate(tiling: Tiling, plan: Plan) -> None:
     if not len(plan.server_stop) == len(plan.robot_start) == len(graph.nodes):
         raise PlanError("the plan has {} and {} boundaries for {} operators".format(
             len(plan.server_stop), len(plan.robot_start), len(graph.nodes)))
-    if plan.robot_chunks < 1 or plan.grain < 1:
-        raise PlanError("robot_chunks and grain must be at least 1")
+    if plan.robot_chunks < 1 or plan.grain < 1 or not 1 <= plan.waves <= MOST_WAVES:
+        raise PlanError("robot_chunks and grain must be at least 1, waves 1 to {}".format(MOST_WAVES))
     held = {side: {t: np.zeros(n, bool) for t, n in tiling.rows.items()} for side in (UP, DOWN)}  # by receiver
     server, robot = held[UP], held[DOWN]
     made_by = {UP: {t: np.zeros(n, bool) for t, n in tiling.rows.items()},

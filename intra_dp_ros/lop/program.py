@@ -18,6 +18,7 @@ from intra_dp_ros.lop.plan import DOWN, UP, Plan
 from intra_dp_ros.lop.rules.rule import LOCAL
 from intra_dp_ros.lop.rules.table import POINTWISE
 from intra_dp_ros.lop.tiling import Tiling
+from intra_dp_ros.lop.waves import wave_stops
 
 #: Operators besides the elementwise ones whose result is always new memory, so that a chain may overwrite it.
 _FRESH = frozenset(POINTWISE) - {"to"} | {
@@ -113,10 +114,12 @@ class Program:
         keep: tensors kept whole, to be read with `Stream.result`.
         arrives: tensor -> first row that will be fed.
         grain: rows that an operator computes at once, at least; see `reachable`.
+        waves: of each the row up to which every node is computed; none: all at once.
     """
 
     def __init__(self, kernels: Kernels, first: Sequence[int], last: Sequence[int], emit: Mapping[int, Interval],
-                 keep: Sequence[int], arrives: Mapping[int, int], grain: int) -> None:
+                 keep: Sequence[int], arrives: Mapping[int, int], grain: int,
+                 waves: Sequence[Sequence[int]] = ()) -> None:
         self.tiling = kernels.tiling
         self.device = kernels.device
         self.grain = grain
@@ -125,7 +128,9 @@ class Program:
         self.base: Dict[int, int] = dict(arrives)  # tensor -> first row that this side will ever hold
         self.readers: Dict[int, List[Tuple[int, List[int]]]] = {}  # tensor -> (step, first row that each row needs)
         active = [v for v in range(len(kernels.run)) if first[v] < last[v]]
-        self.steps = _fused(kernels, active, first, last, frozenset((*self.emit, *self.keep, *self.base)))
+        chained = _chained(kernels, active, first, last, frozenset((*self.emit, *self.keep, *self.base)))
+        self.steps = [_step(kernels, chain, first[chain[0]], last[chain[0]]) for chain in chained]
+        self.waves = [[stops[chain[-1]] for chain in chained] for stops in waves or (last,)]  # of each: step -> row
         for t in self.keep:
             self.base.setdefault(t, 0)  # a tensor of no rows is neither computed nor received
         for index, step in enumerate(self.steps):
@@ -150,20 +155,21 @@ class Program:
         """The server's side: rows from 0 on of every operator, results handed out."""
         sent, received = _by_direction(plan, DOWN), _by_direction(plan, UP)
         return Program(kernels, [0] * len(plan.server_stop), plan.server_stop, sent, (),
-                       {t: rows.start for t, rows in received.items()}, plan.grain)
+                       {t: rows.start for t, rows in received.items()}, plan.grain,
+                       wave_stops(kernels.tiling, plan.server_stop, sent, plan.waves))
 
 
 def _by_direction(plan: Plan, direction: str) -> Dict[int, Interval]:
     return {t.tensor: Interval(t.start, t.stop) for t in plan.transfers if t.direction == direction}
 
 
-def _fused(kernels: Kernels, active: Sequence[int], first: Sequence[int], last: Sequence[int],
-           seen: frozenset) -> List[Step]:
-    """The steps of the active nodes; `seen`: tensors that somebody outside a chain looks at."""
+def _chained(kernels: Kernels, active: Sequence[int], first: Sequence[int], last: Sequence[int],
+             seen: frozenset) -> List[List[int]]:
+    """The active nodes, step by step; `seen`: tensors that somebody outside a chain looks at."""
     def joins(u: int, v: int, t: int) -> bool:
         return (t not in seen and (first[u], last[u]) == (first[v], last[v])
                 and all(isinstance(kernels.run[w], TileKernel) for w in (u, v)))
-    return [_step(kernels, chain, first[chain[0]], last[chain[0]]) for chain in chains(kernels.tiling, active, joins)]
+    return chains(kernels.tiling, active, joins)
 
 
 def _step(kernels: Kernels, chain: Sequence[int], first: int, last: int) -> Step:

@@ -50,16 +50,18 @@ class Stream:
 
     def advance(self) -> None:
         """Compute all that can be computed from the rows that are here."""
-        steps, at, left = self.program.steps, self._at, []
+        steps, at = self.program.steps, self._at
         with torch.inference_mode():
-            for index in self._left:
-                step = steps[index]
-                stop = self._reachable(step)
-                if stop > at[index]:
-                    self._compute(index, step, at[index], stop)
-                if stop < step.last:
-                    left.append(index)
-        self._left = left
+            for stops in self.program.waves:
+                left = []
+                for index in self._left:
+                    step = steps[index]
+                    stop = self._reachable(step, stops[index])
+                    if stop > at[index]:
+                        self._compute(index, step, at[index], stop)
+                    if at[index] < step.last:
+                        left.append(index)
+                self._left = left
 
     def result(self, tensor: int) -> torch.Tensor:
         """A kept tensor, whole.
@@ -84,13 +86,13 @@ class Stream:
         """Whether rows are left that this side has to compute."""
         return bool(self._left)
 
-    def _reachable(self, step: Step) -> int:
-        ready = step.last
+    def _reachable(self, step: Step, last: int) -> int:
+        ready = last
         for t, rows, _ in step.inputs:
             buffer = self._buffers.get(t)  # None: a valid plan needs no row of it on this side
             if buffer is not None and buffer.frontier < rows.n_in:
                 ready = min(ready, rows.lists[2][buffer.frontier])
-        return reachable(step.first, step.last, ready, self.program.grain)
+        return reachable(step.first, last, ready, self.program.grain)
 
     def _compute(self, index: int, step: Step, start: int, stop: int) -> None:
         tiles = self._take(step, start, stop)

@@ -53,7 +53,7 @@ class Frames:
             return codecs.get((tensor, direction), "raw")
         work, outside = Population(timeline).work(
             *(np.array([x]) for x in (plan.server_stop, plan.robot_start)),
-            *(np.array([n]) for n in (up_chunks, plan.robot_chunks, plan.grain)), codec)
+            *(np.array([n]) for n in (up_chunks, plan.robot_chunks, plan.grain, plan.waves)), codec)
         same = complete(timeline.tiling, plan.strategy, plan.server_stop, plan.robot_start, codec, up_chunks)
         self._is_outside = bool(outside[0]) or set(same.transfers) != set(plan.transfers)
         self._band_s = float(work.band_s[0])

@@ -9,13 +9,14 @@ from intra_dp_ros.loss.link_model import LinkModel
 from intra_dp_ros.loss.objective import Objective
 from intra_dp_ros.loss.population import Population
 from intra_dp_ros.loss.queues import outcomes
-from intra_dp_ros.loss.staircase import GRAINS, RAW_CHUNKS, ROBOT_CHUNKS, Genome, Staircase
+from intra_dp_ros.loss.staircase import GRAINS, RAW_CHUNKS, ROBOT_CHUNKS, WAVES, Genome, Staircase
 from intra_dp_ros.loss.timeline import Timeline
 from intra_dp_ros.lop.plan import DOWN, UP, Plan, codec_of
 from intra_dp_ros.lop.tiling import Tiling
 
-GENES = 9
+GENES = 10
 SHARES = 32  # row shares are multiples of 1/SHARES: finer ones differ by less than the profiles' noise
+_LARGE = 100_000  # bytes of results: fewer are sent within a millisecond or two, whatever the waves
 _BATCH = 192  # candidates walked through the graph together: larger ones leave the processor's caches
 _PLACES, _HEIGHTS = 6, (0.1, 0.3, 0.5, 0.65, 0.8, 0.95)  # of the bands that the search begins with
 
@@ -44,20 +45,23 @@ class Pool:
         self._chosen = np.zeros((0, len(links)), np.int64)  # index into the choices
         self._links, self._objective, self._power = list(links), objective, power
         self._streamed = streamed
+        outputs = [timeline.tiling.graph.tensors[t] for t in timeline.tiling.graph.outputs]
+        self._waves = len(WAVES) if sum(spec.nbytes for spec in outputs) >= _LARGE else 1  # that are tried
         self._index: Dict[Genome, int] = {}
 
     def try_all(self, genomes: Sequence[Genome]) -> None:
         """Find the costs of those that were not tried before."""
         if not self._streamed:
-            genomes = [replace(g, raw_chunks=0, robot_chunks=0, grain=0) for g in genomes]
+            genomes = [replace(g, raw_chunks=0, robot_chunks=0, grain=0, waves=0) for g in genomes]
         new = [g for g in dict.fromkeys(genomes) if g not in self._index]
-        new.sort(key=lambda g: (RAW_CHUNKS[g.raw_chunks], ROBOT_CHUNKS[g.robot_chunks]))  # alike ones waste no columns
+        new.sort(key=lambda g: (g.waves, RAW_CHUNKS[g.raw_chunks], ROBOT_CHUNKS[g.robot_chunks]))  # alike ones waste no columns
         for begin in range(0, len(new), _BATCH):
             batch = new[begin:begin + _BATCH]
             stop, start = self.staircase.boundaries(batch)
             work, is_outside = self._people.work(
                 stop, start, np.array([RAW_CHUNKS[g.raw_chunks] for g in batch]),
-                np.array([ROBOT_CHUNKS[g.robot_chunks] for g in batch]), np.array([GRAINS[g.grain] for g in batch]))
+                np.array([ROBOT_CHUNKS[g.robot_chunks] for g in batch]), np.array([GRAINS[g.grain] for g in batch]),
+                np.array([WAVES[g.waves] for g in batch]))
             found = [outcomes(work.encoded(codecs), self._links, self._power) for codecs in self._choices]
             each = np.array([self._objective.cost(o.latency_s, o.energy_j) for o in found])
             costs = each.min(axis=0)
@@ -92,7 +96,8 @@ class Pool:
         cuts = sorted(min(count - 1, int(x * count)) for x in vector[:3])
         upper, lower = (round(float(x) * SHARES) / SHARES for x in vector[3:5])
         return Genome(cuts[0], upper, cuts[1], lower, cuts[2], int(vector[5] * len(RAW_CHUNKS)),
-                      int(vector[6] * len(ROBOT_CHUNKS)), int(vector[7] * len(GRAINS)), int(vector[8] * 2))
+                      int(vector[6] * len(ROBOT_CHUNKS)), int(vector[7] * len(GRAINS)), int(vector[8] * 2),
+                      int(vector[9] * self._waves))
 
     def vector(self, genome: Genome) -> np.ndarray:
         """The middle of the vectors that `genome` makes this genome of."""
@@ -100,7 +105,7 @@ class Pool:
         return np.array([(g.upper_cut + 0.5) / count, (g.lower_cut + 0.5) / count, (g.exit + 0.5) / count,
                          g.upper_rows, g.lower_rows, (g.raw_chunks + 0.5) / len(RAW_CHUNKS),
                          (g.robot_chunks + 0.5) / len(ROBOT_CHUNKS), (g.grain + 0.5) / len(GRAINS),
-                         (g.halo + 0.5) / 2])
+                         (g.halo + 0.5) / 2, (g.waves + 0.5) / self._waves])
 
     def neighbours(self, genome: Genome) -> List[Genome]:
         """Genomes with one gene changed, a little or to where another one is, or with both bands moved together."""
@@ -114,10 +119,11 @@ class Pool:
                     for step in (-4, -1, 1, 4)]
         changes += [{"upper_cut": g.upper_cut + step, "lower_cut": g.lower_cut + step} for step in (-1, 1)]
         changes += [{"grain": k} for k in range(len(GRAINS))]
+        changes += [{"waves": k} for k in range(self._waves)]
         changes += [{"halo": 1 - g.halo}, {"upper_rows": g.lower_rows},
                     {"lower_rows": g.upper_rows}, {"upper_rows": 0.0}, {"upper_cut": 0}, {"exit": last}]
         most = {"upper_cut": last, "lower_cut": last, "exit": last, "raw_chunks": len(RAW_CHUNKS) - 1,
-                "robot_chunks": len(ROBOT_CHUNKS) - 1, "grain": len(GRAINS) - 1}
+                "robot_chunks": len(ROBOT_CHUNKS) - 1, "grain": len(GRAINS) - 1, "waves": len(WAVES) - 1}
         found = [replace(g, **change) for change in changes
                  if all(0 <= value <= most.get(name, 1) for name, value in change.items())]
         return [f for f in found if f.upper_cut <= f.lower_cut <= f.exit and f != g]
@@ -125,8 +131,8 @@ class Pool:
     def seeds(self) -> List[Genome]:
         """Offload and streamed offload, every layer cut, and bands of several heights between the narrow cuts."""
         last = len(self.staircase.cuts) - 1
-        found = [Genome(0, 1.0, 0, 1.0, last, chunks, 0, grain)
-                 for chunks in range(len(RAW_CHUNKS)) for grain in range(len(GRAINS))]
+        found = [Genome(0, 1.0, 0, 1.0, last, chunks, 0, grain, 0, waves)
+                 for chunks in range(len(RAW_CHUNKS)) for grain in range(len(GRAINS)) for waves in range(self._waves)]
         for cut in range(1, last + 1):  # the server goes on from the cut, or the robot does
             found.append(Genome(0, 0.0, cut, 0.0, last, 0, 2))
             found.append(Genome(0, 1.0, 0, 1.0, cut, 3, 0))

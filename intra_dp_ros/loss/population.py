@@ -13,6 +13,7 @@ import numpy as np
 from intra_dp_ros.loss.queues import Candidates, Pieces
 from intra_dp_ros.loss.timeline import Timeline
 from intra_dp_ros.lop.plan import DOWN, UP
+from intra_dp_ros.lop.waves import left_of
 
 _UNLIMITED = 1 << 40  # rows: an input that is all there holds nothing back
 
@@ -33,13 +34,13 @@ class _Runs(NamedTuple):
 
 
 class _Work(NamedTuple):
-    """What one side computes after each feed or arrival."""
+    """What one side computes after each of K feeds or arrivals, in W waves each."""
 
     nodes: List[int]
-    at: np.ndarray  # (nodes, P, K): next row of the operator after the step
-    before: np.ndarray  # (nodes, P, K): and before it
-    done_s: np.ndarray  # (nodes, P, K): compute time within the step until the operator is done
-    cost_s: np.ndarray  # (P, K): compute time of the step
+    at: np.ndarray  # (nodes, P, K * W): next row of the operator after the wave
+    before: np.ndarray  # (nodes, P, K * W): and before it
+    done_s: np.ndarray  # (nodes, P, K * W): compute time since the arrival until the operator is done
+    cost_s: np.ndarray  # (P, K): compute time of all waves
 
 
 class Population:
@@ -58,13 +59,13 @@ class Population:
                        for side, p in (("robot", timeline.robot), ("server", timeline.server))}
 
     def work(self, server_stop: np.ndarray, robot_start: np.ndarray, raw_chunks: np.ndarray,
-             robot_chunks: np.ndarray, grain: np.ndarray,
+             robot_chunks: np.ndarray, grain: np.ndarray, waves: np.ndarray,
              codecs: Callable[[int, str], str] = lambda tensor, direction: "raw") -> Tuple[Candidates, np.ndarray]:
         """What the two sides compute and send for ``complete(server_stop, robot_start, ...)``, per candidate.
 
         Args:
             server_stop, robot_start: (P, operators), ``robot_start <= server_stop``.
-            raw_chunks, robot_chunks, grain: (P,), at least 1.
+            raw_chunks, robot_chunks, grain, waves: (P,), at least 1.
             codecs: (tensor, direction) -> codec.
 
         Returns:
@@ -72,16 +73,18 @@ class Population:
         """
         stop, start = np.ascontiguousarray(server_stop.T), np.ascontiguousarray(robot_start.T)
         ups, downs, low = self._transfers(stop, start)
-        band = self._advance("robot", start, start, np.repeat(self._rows[:, None], len(robot_chunks), 1),
+        whole = np.repeat(self._rows[:, None], len(robot_chunks), 1)[:, :, None]
+        band = self._advance("robot", start, start, whole,
                              self._feeds(low, robot_chunks), {r.tensor: r for r in downs}, int(robot_chunks.max()),
                              grain)
         up = self._sent(ups, band, self._raw_pieces(ups, raw_chunks))
-        server = self._advance("server", np.zeros_like(stop), np.zeros_like(stop), np.where(up.count > 0, stop, 0),
+        limits = np.where((up.count > 0)[:, None], self._wave_stops(stop, downs, waves), 0)
+        server = self._advance("server", np.zeros_like(stop), np.zeros_like(stop), limits,
                                _arrived(ups, up), {r.tensor: r for r in ups}, up.run.shape[1], grain)
         down = self._sent(downs, server, None)
         at = start.copy()
         at[band.nodes] = band.at[:, :, -1]
-        rest = self._advance("robot", at, start, np.where(down.count > 0, self._rows[:, None], at),
+        rest = self._advance("robot", at, start, np.where((down.count > 0)[:, None], whole, at[:, :, None]),
                              _arrived(downs, down), {r.tensor: r for r in downs}, down.run.shape[1], grain)
         ends = np.cumsum(band.cost_s, axis=1)
         ready = np.take_along_axis(np.concatenate([np.zeros((len(ends), 1)), ends - band.cost_s], axis=1),
@@ -137,17 +140,36 @@ class Population:
             found[t] = np.full_like(fed, rows) if self._tiling.axis[t] is None else fed
         return found
 
-    def _advance(self, side: str, at: np.ndarray, first: np.ndarray, last: np.ndarray,
+    def _wave_stops(self, stop: np.ndarray, downs: Sequence[_Runs], waves: np.ndarray) -> np.ndarray:
+        """`lop.waves.wave_stops` of arrays: (operators, P, W), those with fewer waves are done early."""
+        found = np.repeat(stop[:, :, None], int(waves.max()), 2)
+        for halvings in range(1, found.shape[2]):
+            need = {r.tensor: np.where(r.start < r.stop, left_of(r.start, r.stop, halvings), 0) for r in downs}
+            is_last = waves <= halvings
+            for v in range(len(stop) - 1, -1, -1):
+                wanted = np.zeros(len(waves), np.int64)
+                for t in self._outputs[v]:
+                    np.maximum(wanted, need.get(t, 0), out=wanted)
+                np.minimum(wanted, stop[v], out=wanted)
+                found[v, :, halvings - 1] = np.where(is_last, stop[v], wanted)
+                if wanted.any():
+                    for t, _, _, hi in self._inputs[v]:
+                        need[t] = np.maximum(need.get(t, 0), np.where(wanted > 0, hi[wanted - 1], 0))
+        return found
+
+    def _advance(self, side: str, at: np.ndarray, first: np.ndarray, limits: np.ndarray,
                  fed: Dict[int, np.ndarray], runs: Dict[int, _Runs], steps: int, grain: np.ndarray) -> _Work:
         """Let every operator advance as far as its inputs allow, after each of `steps` feeds or arrivals.
 
         Args:
-            at, first, last: (operators, P): rows [first, last) are this side's, the next one is `at`.
+            at, first: (operators, P): the first row that is this side's, the next one.
+            limits: (operators, P, W): the row before which each wave ends, the last one's rows.
             fed: tensor -> (P, steps): rows that have come.
             runs: tensor -> what of it comes from the other side.
             grain: (P,), see `reachable`.
         """
-        shape = (at.shape[1], steps)
+        last, waves = limits[:, :, -1], limits.shape[2]
+        shape = (at.shape[1], steps * waves)
         nodes = np.flatnonzero((at < last).any(axis=1)).tolist()
         found = np.empty((len(nodes), *shape), np.int64)
         computed: Dict[int, Tuple[int, np.ndarray, np.ndarray]] = {}  # tensor -> operator, first row, next row
@@ -155,24 +177,32 @@ class Population:
         mine = (first < self._rows[:, None]) if side == "robot" else (last > 0)
         for v in np.flatnonzero(mine.any(axis=1)).tolist():
             for t in self._outputs[v]:  # as it stands, for operators that are done
-                computed[t] = (v, first[v], np.repeat(at[v][:, None], steps, 1))
+                computed[t] = (v, first[v], np.repeat(at[v][:, None], shape[1], 1))
+        if waves > 1:
+            fed = {t: np.repeat(rows, waves, 1) for t, rows in fed.items()}
         for index, v in enumerate(nodes):
-            stop = np.repeat(last[v][:, None], steps, 1)
+            limit = np.tile(limits[v], (1, steps))
+            stop = limit.copy()
             for t, ready, _, _ in self._inputs[v]:
                 if t not in fronts:
                     fronts[t] = _frontier(side, fed.get(t), runs.get(t), computed.get(t), mine)
                 front = fronts[t]
                 if front is not None:
                     np.minimum(stop, ready[front], out=stop)
-            stop = _in_grains(first[v][:, None], last[v][:, None], stop, grain[:, None])
+            stop = _in_grains(first[v][:, None], limit, stop, grain[:, None])
             np.maximum(stop, at[v][:, None], out=found[index])
+            if waves > 1:  # what an earlier arrival's last wave computed stays computed
+                np.maximum.accumulate(found[index], axis=1, out=found[index])
             for t in self._outputs[v]:
                 computed[t] = (v, first[v], found[index])
         before = np.concatenate([at[nodes][:, :, None], found[:, :, :-1]], axis=2) if steps else found
         rows = found - before
         a, b = (x[nodes][:, None, None] for x in self._costs[side])
         done = np.cumsum(a * (rows > 0) + b * rows, axis=0)
-        return _Work(nodes, found, before, done, done[-1] if nodes else np.zeros(shape))
+        cost = (done[-1] if nodes else np.zeros(shape)).reshape(shape[0], steps, waves)
+        if waves > 1:
+            done = done + (np.cumsum(cost, axis=2) - cost).reshape(shape)
+        return _Work(nodes, found, before, done, cost.sum(axis=2))
 
     def _raw_pieces(self, ups: Sequence[_Runs], chunks: np.ndarray) -> List[Tuple[np.ndarray, ...]]:
         """Columns of the pieces of graph inputs; chunks beyond a candidate's own are empty."""
@@ -191,7 +221,7 @@ class Population:
 
     def _sent(self, runs: Sequence[_Runs], work: _Work, columns: Optional[List[Tuple[np.ndarray, ...]]]) -> Pieces:
         """The pieces that a side sends, after those in `columns`."""
-        people, steps = work.cost_s.shape
+        people, steps = work.cost_s.shape[0], work.at.shape[2]
         producer, place = self._tiling.graph.producer, {v: i for i, v in enumerate(work.nodes)}
         made = [(i, r, place[producer[r.tensor]]) for i, r in enumerate(runs)
                 if producer.get(r.tensor) in place]
@@ -202,7 +232,7 @@ class Population:
             low, high = np.maximum(work.before[at], start), np.minimum(work.at[at], stop)
             size = (high - low) * np.array([self._tiling.row_bytes[r.tensor] for _, r, _ in made])[:, None, None]
             index = np.broadcast_to(np.array([i for i, _, _ in made])[:, None, None], low.shape)
-            event = np.broadcast_to(np.arange(steps), low.shape)
+            event = np.broadcast_to(np.arange(steps) * work.cost_s.shape[1] // steps, low.shape)
             more = (index, high, size, event, work.done_s[at], low < high)
             blocks = [np.concatenate([b, m.transpose(1, 2, 0).reshape(people, -1)], axis=1)
                       for b, m in zip(blocks, more)]

@@ -3,11 +3,11 @@ import random
 from dataclasses import replace
 from typing import Callable, Dict
 
-from intra_dp_ros.loss.staircase import RAW_CHUNKS, ROBOT_CHUNKS, Genome, Staircase
+from intra_dp_ros.loss.staircase import RAW_CHUNKS, ROBOT_CHUNKS, WAVES, Genome, Staircase
 from intra_dp_ros.lop.plan import Plan, PlanError, complete
 from intra_dp_ros.lop.tiling import Tiling
 
-_CHUNKS = 16  # rows travel in up to this many pieces
+_CHUNKS, _WAVES = 16, 5  # rows travel in up to so many pieces, the server computes them in up to so many waves
 
 
 def random_plan(tiling: Tiling, kind: str, order: random.Random) -> Plan:
@@ -20,7 +20,7 @@ def random_plan(tiling: Tiling, kind: str, order: random.Random) -> Plan:
 
 
 def _chunks(order: random.Random) -> Dict[str, int]:
-    return {"up_chunks": order.randint(1, _CHUNKS), "robot_chunks": order.randint(1, _CHUNKS)}
+    return {"up_chunks": order.randint(1, _CHUNKS), "robot_chunks": order.randint(1, _CHUNKS), "waves": order.randint(1, _WAVES)}
 
 
 def _cut(tiling: Tiling, order: random.Random) -> Plan:
@@ -51,7 +51,7 @@ def _staircase(tiling: Tiling, order: random.Random) -> Plan:
     space = Staircase(tiling)
     upper, lower, leave = sorted(order.randrange(len(space.cuts)) for _ in range(3))
     plan = space.plan(Genome(upper, order.random(), lower, order.random(), leave, order.randrange(len(RAW_CHUNKS)),
-                             order.randrange(len(ROBOT_CHUNKS))))
+                             order.randrange(len(ROBOT_CHUNKS)), waves=order.randrange(len(WAVES))))
     return replace(plan, strategy="staircase")
 
 

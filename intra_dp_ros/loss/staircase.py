@@ -18,6 +18,7 @@ ROBOT_CHUNKS = (1, 2, 4, 8)
 #: Rows an operator computes at once, at least: coarse is cheap, fine is early; the last waits for all rows, so that
 #: only encoding, sending and decoding overlap.
 GRAINS = (4, 1, 16, 4096)
+WAVES = (1, 4)  # of the server, see `lop.waves`
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Genome:
     robot_chunks: int  # index into ROBOT_CHUNKS
     grain: int = 0  # index into GRAINS
     halo: int = 0  # 0: halo rows are computed on both sides; 1: the robot computes them and sends them up
+    waves: int = 0  # index into WAVES
 
 
 class Staircase:
@@ -65,7 +67,7 @@ class Staircase:
         (stop,), (start,) = self.boundaries([genome])
         return complete(self.tiling, "intra_dp", stop.tolist(), start.tolist(),
                         codecs, RAW_CHUNKS[genome.raw_chunks], ROBOT_CHUNKS[genome.robot_chunks],
-                        GRAINS[genome.grain])
+                        GRAINS[genome.grain], WAVES[genome.waves])
 
     def boundaries(self, genomes: Sequence[Genome]) -> Tuple[np.ndarray, np.ndarray]:
         """`server_stop` and `robot_start` of every operator, of shape (genomes, operators).

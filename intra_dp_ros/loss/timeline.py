@@ -6,15 +6,16 @@ rows that travel leave the moment their operator has computed them.
 """
 import heapq
 from dataclasses import dataclass
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from intra_dp_ros.loss.energy import PowerModel
 from intra_dp_ros.loss.link_model import HALF, Carrier, LinkModel
 from intra_dp_ros.loss.profile import Profile
 from intra_dp_ros.loss.spans import DOWNLINK, ROBOT, SERVER, UPLINK, Span, outside
-from intra_dp_ros.lop.interval import pieces
+from intra_dp_ros.lop.interval import Interval, pieces
 from intra_dp_ros.lop.plan import DOWN, UP, Plan, needed_rows, reachable
 from intra_dp_ros.lop.tiling import Tiling
+from intra_dp_ros.lop.waves import wave_stops
 
 
 class Crossing(NamedTuple):
@@ -87,12 +88,14 @@ class _Side:
     """One device in the simulation: how far every operator is, what every tensor holds."""
 
     def __init__(self, timeline: Timeline, profile: Profile, first: Tuple[int, ...], last: List[int],
-                 received: Dict[int, Tuple[int, int]], sent: Dict[int, Tuple[int, int]], grain: int) -> None:
+                 received: Dict[int, Tuple[int, int]], sent: Dict[int, Interval], grain: int,
+                 waves: Sequence[Sequence[int]] = ()) -> None:
         self.at = list(first)
         self.time = 0.0
         self.busy = 0.0
         self._first = first
         self._last = last
+        self._waves = waves or (last,)
         self._grain = grain
         self._a = [a / 1e3 for a in profile.a_ms]
         self._b = [b / 1e3 for b in profile.b_ms]
@@ -121,14 +124,20 @@ class _Side:
 
     def advance(self) -> List[Tuple[float, int, int, int]]:
         """Compute what can be computed; rows to be sent as (when, tensor, first row, last row)."""
-        out, waiting = [], []
+        out: List[Tuple[float, int, int, int]] = []
+        for stops in self._waves:
+            self._wave(stops, out)
+        return out
+
+    def _wave(self, stops: Sequence[int], out: List[Tuple[float, int, int, int]]) -> None:
+        waiting = []
         for v in self._active:
-            step, start, stop = self._steps[v], self.at[v], self._last[v]
+            step, start, stop = self._steps[v], self.at[v], stops[v]
             for t, ready, rows in step.inputs:
                 front = self.frontier(t)
                 if 0 <= front < rows:
                     stop = min(stop, ready[front])
-            stop = reachable(self._first[v], self._last[v], stop, self._grain)
+            stop = reachable(self._first[v], stops[v], stop, self._grain)
             if stop > start:
                 cost = self._a[v] + self._b[v] * (stop - start)
                 self.time += cost
@@ -137,12 +146,11 @@ class _Side:
                 for t in step.outputs:
                     self._computed[t][1] = stop
                     wanted = self._sent.get(t)
-                    if wanted is not None and max(start, wanted[0]) < min(stop, wanted[1]):
-                        out.append((self.time, t, max(start, wanted[0]), min(stop, wanted[1])))
+                    if wanted is not None and max(start, wanted.start) < min(stop, wanted.stop):
+                        out.append((self.time, t, max(start, wanted.start), min(stop, wanted.stop)))
             if self.at[v] < self._last[v]:
                 waiting.append(v)
         self._active = waiting
-        return out
 
 
 class _Run:
@@ -153,15 +161,15 @@ class _Run:
         self._plan = plan
         self._link = link
         self._carrier = carrier
-        up = {t.tensor: (t.start, t.stop) for t in plan.transfers if t.direction == UP}
-        down = {t.tensor: (t.start, t.stop) for t in plan.transfers if t.direction == DOWN}
+        up = {t.tensor: Interval(t.start, t.stop) for t in plan.transfers if t.direction == UP}
+        down = {t.tensor: Interval(t.start, t.stop) for t in plan.transfers if t.direction == DOWN}
         self._codec = {(t.tensor, t.direction): link.costs(t.codec, t.tensor) for t in plan.transfers}
         inputs = {t: (0, tiling.rows[t]) for t in tiling.graph.inputs}
         rows = [rule.rows for rule in tiling.rules]
         self._robot = _Side(timeline, timeline.robot, plan.robot_start, rows, {**down, **inputs},
                             {t: r for t, r in up.items() if t not in inputs}, plan.grain)
         self._server = _Side(timeline, timeline.server, (0,) * len(rows), list(plan.server_stop), up, down,
-                             plan.grain)
+                             plan.grain, wave_stops(tiling, plan.server_stop, down, plan.waves))
         self._events: List[Tuple[float, int, str, Any]] = []
         self._count = 0
         self._encoded = {UP: 0.0, DOWN: 0.0}  # when the encoder of each direction is free

@@ -40,7 +40,7 @@ def cut_latencies(tiling: Tiling, timeline: Timeline, links: Sequence[LinkModel]
     for i in range(0, len(cuts), _AT_ONCE):
         part = split[i:i + _AT_ONCE]
         once = np.ones(len(part), np.int64)
-        work, _ = people.work(part, part, once, once, Plan.grain * once, codec_of(tiling, codec))
+        work, _ = people.work(part, part, once, once, Plan.grain * once, once, codec_of(tiling, codec))
         found.append(outcomes(work, links).latency_s)
     return np.concatenate(found)
 

@@ -16,7 +16,7 @@ from intra_dp_ros.loss.link_model import FULL, HALF, LinkModel
 from intra_dp_ros.loss.population import Population
 from intra_dp_ros.loss.profile import Profile
 from intra_dp_ros.loss.queues import outcomes
-from intra_dp_ros.loss.staircase import GRAINS, RAW_CHUNKS, ROBOT_CHUNKS, Genome, Staircase
+from intra_dp_ros.loss.staircase import GRAINS, RAW_CHUNKS, ROBOT_CHUNKS, WAVES, Genome, Staircase
 from intra_dp_ros.loss.timeline import Timeline
 from intra_dp_ros.lop.plan import codec_of, complete
 from intra_dp_ros.lop.tiling import Tiling
@@ -66,17 +66,17 @@ def case(seed):
     return draw, tiling, Timeline(tiling, robot, server), link, draw.choice(["raw", "png"])
 
 
-def check(tiling, timeline, link, codec, stops, starts, raw, robot, grain=None):
+def check(tiling, timeline, link, codec, stops, starts, raw, robot, grain=None, waves=None):
     """Every candidate that is inside the class, on three links at once."""
-    grain = grain or [4] * len(stops)
-    work, is_outside = Population(timeline).work(*map(np.array, (stops, starts, raw, robot, grain)),
+    grain, waves = grain or [4] * len(stops), waves or [1] * len(stops)
+    work, is_outside = Population(timeline).work(*map(np.array, (stops, starts, raw, robot, grain, waves)),
                                                  codec_of(tiling, codec))
     links = [link, replace(link, up=link.up / 7), replace(link, down=link.down * 5)]
     found = outcomes(work, links)
     inputs = tiling.graph.inputs
     for i in np.flatnonzero(~is_outside):
         plan = complete(tiling, "x", stops[i], starts[i], lambda t, _: codec if t in inputs else "raw", raw[i],
-                        robot[i], grain[i])
+                        robot[i], grain[i], waves[i])
         for k, at in enumerate(links):
             expected = timeline.predict(plan, at)
             assert found.latency_s[i, k] == pytest.approx(expected.latency_s, abs=1e-9, rel=0)
@@ -95,7 +95,7 @@ def test_any_boundaries(seed):
         stops.append([draw.choice([0, r.rows]) if coarse else draw.randint(0, r.rows) for r in tiling.rules])
         starts.append([draw.randint(0, s) for s in stops[-1]])
     check(tiling, timeline, link, codec, stops, starts, [draw.randint(1, 6) for _ in stops],
-          [draw.randint(1, 5) for _ in stops], [draw.randint(1, 5) for _ in stops])
+          *([draw.randint(1, 5) for _ in stops] for _ in range(3)))
 
 
 @settings(max_examples=60, deadline=None)
@@ -109,10 +109,11 @@ def test_staircases(seed):
         cuts = sorted(draw.randrange(len(space.cuts)) for _ in range(3))
         genomes.append(Genome(cuts[0], draw.random(), cuts[1], draw.random(), cuts[2],
                               draw.randrange(len(RAW_CHUNKS)), draw.randrange(len(ROBOT_CHUNKS)),
-                              draw.randrange(len(GRAINS)), draw.randrange(2)))
+                              draw.randrange(len(GRAINS)), draw.randrange(2), draw.randrange(len(WAVES))))
     stop, start = space.boundaries(genomes)
     check(tiling, timeline, link, codec, stop.tolist(), start.tolist(), [RAW_CHUNKS[g.raw_chunks] for g in genomes],
-          [ROBOT_CHUNKS[g.robot_chunks] for g in genomes], [GRAINS[g.grain] for g in genomes])
+          [ROBOT_CHUNKS[g.robot_chunks] for g in genomes], [GRAINS[g.grain] for g in genomes],
+          [WAVES[g.waves] for g in genomes])
     alone = [space.boundaries([g]) for g in genomes]
     assert (np.concatenate([s for s, _ in alone]) == stop).all()
     assert (np.concatenate([r for _, r in alone]) == start).all()
@@ -122,7 +123,7 @@ def test_a_link_that_carries_nothing():
     _, tiling, timeline, _, _ = case(1)
     rows = np.array([[r.rows for r in tiling.rules], [0] * len(tiling.rules)])
     one = np.ones(2, int)
-    work, _ = Population(timeline).work(rows, rows, one, one, one)
+    work, _ = Population(timeline).work(rows, rows, one, one, one, one)
     (offload,), (local,) = outcomes(work, [LinkModel(0.0, 0.0)]).latency_s
     assert offload == float("inf") and np.isfinite(local)
 

@@ -120,6 +120,22 @@ def test_operators_wait_for_a_grain_of_rows(pointwise):
         assert found.server_busy_s == pytest.approx(2 * (10 * steps + 0.25 * ROWS) / 1e3)
 
 
+def test_waves_by_hand(pointwise):
+    """Of 12 rows the first 6, then 3, 2 and the last one: only that is still to be sent when the server is done."""
+    timeline = Timeline(pointwise, profile(pointwise, 50, 50), profile(pointwise, 1, 0.25))
+    link = LinkModel(1e9, 1e5, 0.0, FULL)
+    plan = replace(offload.plan(pointwise, timeline, link), grain=1)
+    row, begin = ROW_BYTES / 1e5, ROWS * ROW_BYTES / 1e9
+    once, waves = (timeline.predict(replace(plan, waves=n), link) for n in (1, 4))
+    assert once.latency_s == pytest.approx(begin + 2 * (1 + 0.25 * ROWS) / 1e3 + ROWS * row)
+    done = [begin + 2 * (k + 0.25 * rows) / 1e3 for k, rows in ((1, 6), (2, 9), (3, 11), (4, 12))]
+    sent = 0.0
+    for when, rows in zip(done, (6, 3, 2, 1)):
+        sent = max(sent, when) + rows * row
+    assert waves.latency_s == pytest.approx(sent)
+    assert waves.server_busy_s - once.server_busy_s == pytest.approx(2 * 3 / 1e3)
+
+
 def test_codecs_cost_and_save(pointwise):
     timeline = Timeline(pointwise, profile(pointwise, 50, 50), profile(pointwise, 1, 0.25))
     codecs = {"raw": (1.0, 0.0, 0.0), "png": (0.5, 1e-6, 2e-6)}
@@ -243,7 +259,8 @@ def test_search_against_every_boundary(rate):
     chunks = every[:, 2].astype(int), every[:, 3].astype(int)
     best = math.inf
     for grain in GRAINS:
-        work, is_outside = Population(timeline).work(stop, start, *chunks, np.full(len(every), grain))
+        ones = np.ones(len(every), int)
+        work, is_outside = Population(timeline).work(stop, start, *chunks, grain * ones, ones)
         best = min(best, outcomes(work, [link]).latency_s[~is_outside].min())
     found = timeline.predict(search(tiling, timeline, link), link).latency_s
     assert best - 1e-12 <= found <= 1.05 * best
