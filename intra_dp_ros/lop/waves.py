@@ -1,9 +1,9 @@
 """Waves: the server finishes the first half of what it sends before it begins the rest, then half of the rest, ...
 
-Deep operators of an encoder and decoder need nearly all rows of the input, so all results would otherwise become ready
-together after the last piece has come, and be encoded, sent and decoded while both devices wait.  In waves only the
-last, smallest part is left to be sent in the end.  Nothing is computed twice: what a wave leaves in the line buffers the
-next one reads; a wave only costs the calls that it makes.
+The deep operators of an encoder and decoder need nearly all rows of the input, so most results would otherwise become
+ready together after the last piece has come, and be encoded, sent and decoded while both devices wait.  In waves only
+the last, smallest part is left to be sent in the end.  Nothing is computed twice: what a wave leaves in the line
+buffers the next one reads; a wave only costs the calls that it makes.
 """
 from typing import List, Mapping, Sequence
 

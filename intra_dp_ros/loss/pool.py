@@ -39,7 +39,7 @@ class Pool:
                  power: PowerModel, streamed: bool = True) -> None:
         self.staircase = Staircase(timeline.tiling)
         self.genomes: List[Genome] = []
-        self.costs = np.zeros((0, len(links)))
+        self.costs, self._latency = np.zeros((0, len(links))), np.zeros((0, len(links)))
         self._people = Population(timeline)
         self._choices = codec_choices(timeline.tiling, codec)
         self._chosen = np.zeros((0, len(links)), np.int64)  # index into the choices
@@ -54,7 +54,8 @@ class Pool:
         if not self._streamed:
             genomes = [replace(g, raw_chunks=0, robot_chunks=0, grain=0, waves=0) for g in genomes]
         new = [g for g in dict.fromkeys(genomes) if g not in self._index]
-        new.sort(key=lambda g: (g.waves, RAW_CHUNKS[g.raw_chunks], ROBOT_CHUNKS[g.robot_chunks]))  # alike ones waste no columns
+        # Alike ones waste no columns.
+        new.sort(key=lambda g: (g.waves, RAW_CHUNKS[g.raw_chunks], ROBOT_CHUNKS[g.robot_chunks]))
         for begin in range(0, len(new), _BATCH):
             batch = new[begin:begin + _BATCH]
             stop, start = self.staircase.boundaries(batch)
@@ -66,7 +67,11 @@ class Pool:
             each = np.array([self._objective.cost(o.latency_s, o.energy_j) for o in found])
             costs = each.min(axis=0)
             costs[is_outside] = np.inf  # rare, and none of them is worth a simulation of its own
-            self._chosen = np.concatenate([self._chosen, each.argmin(axis=0)])
+            chosen = each.argmin(axis=0)
+            latency = np.take_along_axis(np.array([o.latency_s for o in found]), chosen[None], axis=0)[0]
+            latency[is_outside] = np.inf
+            self._chosen = np.concatenate([self._chosen, chosen])
+            self._latency = np.concatenate([self._latency, latency])
             self._index.update((g, len(self.genomes) + i) for i, g in enumerate(batch))
             self.genomes += batch
             self.costs = np.concatenate([self.costs, costs])
@@ -89,6 +94,10 @@ class Pool:
                     break
             seen |= what
         return found
+
+    def fastest(self, link: int) -> int:
+        """Index of the one with the least latency on a link, whatever else it costs."""
+        return int(np.argmin(self._latency[:, link]))
 
     def genome(self, vector: np.ndarray) -> Genome:
         """The genome next to a vector of [0, 1) per gene: cuts in order, shares on their grid."""

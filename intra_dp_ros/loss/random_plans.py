@@ -20,7 +20,8 @@ def random_plan(tiling: Tiling, kind: str, order: random.Random) -> Plan:
 
 
 def _chunks(order: random.Random) -> Dict[str, int]:
-    return {"up_chunks": order.randint(1, _CHUNKS), "robot_chunks": order.randint(1, _CHUNKS), "waves": order.randint(1, _WAVES)}
+    return {"up_chunks": order.randint(1, _CHUNKS), "robot_chunks": order.randint(1, _CHUNKS),
+            "waves": order.randint(1, _WAVES)}
 
 
 def _cut(tiling: Tiling, order: random.Random) -> Plan:

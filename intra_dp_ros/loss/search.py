@@ -51,12 +51,14 @@ class Search:
     def __init__(self, tiling: Tiling, timeline: Timeline, links: Sequence[LinkModel], codec: str = "raw",
                  objective: Objective = Objective(), power: PowerModel = PowerModel(), streamed: bool = True) -> None:
         self._tiling, self._timeline, self._links, self._codec = tiling, timeline, list(links), codec
-        self._objective, self._power, self._streamed = objective, power, streamed
+        self._wanted, self._objective = objective, objective.priced(power)
+        self._power, self._streamed = power, streamed
         self._small = small = contracted(tiling)
         self._times = Timeline(small, small.profile(timeline.robot), small.profile(timeline.server))
         self._carrying = [k for k, link in enumerate(links) if link.up > 0 and link.down > 0]
         self._pool = self._pool_of([links[k] for k in self._carrying]) if self._carrying else None
         self._found: List[Plan] = []
+        self._baselines: List[List[Plan]] = []  # of each link
 
     def plans(self, generations: int = 24, seed: int = 0, more_seeds: Sequence[Plan] = (),
               should_stop: Callable[[], bool] = lambda: False,
@@ -77,10 +79,11 @@ class Search:
             _evolve(self._pool, np.random.RandomState(seed), generations,
                     lambda: should_stop() or time.monotonic() > until, progress)
             for column, k in enumerate(self._carrying):
-                found[k] = [self._small.expand(self._pool.plan(i, column)) for i in self._pool.best(column, _FINALISTS)]
-        baselines = baseline_plans(self._tiling, self._timeline, self._links, self._codec, self._streamed)
-        self._found = [self._best([*plain, *more_seeds, *plans], link)
-                       for link, plain, plans in zip(self._links, baselines, found)]
+                last = (*self._pool.best(column, _FINALISTS), self._pool.fastest(column))
+                found[k] = [self._small.expand(self._pool.plan(i, column)) for i in last]
+        self._baselines = baseline_plans(self._tiling, self._timeline, self._links, self._codec, self._streamed)
+        self._found = [self._best([*plain, *more_seeds, *plans], link, len(plain))
+                       for link, plain, plans in zip(self._links, self._baselines, found)]
         progress(1, 1)
         return list(self._found)
 
@@ -91,7 +94,7 @@ class Search:
         bandwidths next to it compete, baselines among them.
         """
         if self._pool is None or not self._found or link.up <= 0 or link.down <= 0:
-            return search(self._tiling, self._timeline, link, self._codec, objective=self._objective,
+            return search(self._tiling, self._timeline, link, self._codec, objective=self._wanted,
                           power=self._power, streamed=self._streamed)
         rates = [self._links[k].up for k in self._carrying]
         place = int(np.searchsorted(rates, link.up))
@@ -101,7 +104,8 @@ class Search:
                       for i in self._pool.best(column, _NEAR if column in near else 1)])
         _refine(pool, pool.neighbours, 2, _Countdown(_REPLAN_STEPS))
         plans = [self._small.expand(pool.plan(i, 0)) for i in pool.best(0, 1)]
-        return self._best([*(self._found[self._carrying[k]] for k in near), *plans], link)
+        plain = [p for k in near for p in self._baselines[self._carrying[k]]]
+        return self._best([*plain, *(self._found[self._carrying[k]] for k in near), *plans], link, len(plain))
 
     def between(self, should_stop: Callable[[], bool] = lambda: False) -> List[Tuple[LinkModel, Plan]]:
         """Plans for bandwidths in the middle between two whose plans differ, where the lower one's plan would cost
@@ -128,10 +132,13 @@ class Search:
     def _pool_of(self, links: Sequence[LinkModel]) -> Pool:
         return Pool(self._times, links, self._codec, self._objective, self._power, self._streamed)
 
-    def _best(self, plans: Sequence[Plan], link: LinkModel) -> Plan:
-        """The plan that the simulation finds best; the first of equals."""
+    def _best(self, plans: Sequence[Plan], link: LinkModel, baselines: int = 0) -> Plan:
+        """The plan that the simulation finds best, the first of equals; the first so many are baselines."""
         predictions = [self._timeline.predict(plan, link, self._power) for plan in plans]
-        costs = [float(self._objective.cost(p.latency_s, p.energy_j)) for p in predictions]
+        latency = np.array([p.latency_s for p in predictions])
+        costs = self._objective.cost(latency, [p.energy_j for p in predictions])
+        if self._wanted.is_guarded and baselines:
+            costs = np.where(latency <= latency[:baselines].min(), costs, np.inf)
         k = int(np.argmin(costs))
         return replace(plans[k], strategy="intra_dp", predicted_ms=predictions[k].latency_s * 1e3)
 

@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 
+from intra_dp_ros.loss.energy import PowerModel
 from intra_dp_ros.loss.objective import Objective
 
 
@@ -14,6 +15,16 @@ def test_costs_by_kind():
     assert under.argsort(kind="stable").tolist() == [1, 0, 2, 3] and np.isinf(under[3])
     both_late = Objective("deadline", deadline_s=0.1).cost(latency, energy)
     assert both_late.argsort(kind="stable").tolist() == [0, 1, 2, 3]  # the least late first, whatever it costs
+
+
+def test_latency_has_a_price_on_computing():
+    power = PowerModel(compute=20.0)
+    priced = Objective().priced(power)
+    assert priced.cost(0.1, 20.0 * 0.1) == pytest.approx(0.113)  # the robot computes all the time
+    assert priced.cost(0.1, 0.0) == 0.1
+    assert Objective().priced(PowerModel(0.0, 0.0, 0.0)).cost(0.1, 0.0) == 0.1
+    for kind in ("energy", "weighted", "deadline"):
+        assert Objective(kind, 0.5, 2.0).priced(power) == Objective(kind, 0.5, 2.0)
 
 
 @pytest.mark.parametrize("wrong", [{"kind": "speed"}, {"weight": -1.0}, {"deadline_s": 0.0}, {"weight": float("nan")}])

@@ -55,7 +55,7 @@ def gap(seed):
                              tuple(scale * draw.uniform(0, 2) for _ in range(count))) for scale in (1, 0.2))
     rate = 10 ** draw.uniform(3.5, 5.5)
     link = LinkModel(rate, rate, draw.choice([0, 0.003]), draw.choice([HALF, FULL]), draw.choice([0, 0.0003]))
-    objective = draw.choice([Objective(), Objective(), Objective("energy")])
+    objective = draw.choice([Objective(), Objective("weighted", 0.0), Objective("energy")]).priced(PowerModel())
     timeline = Timeline(tiling, robot, server)
     pool = Pool(timeline, [link], "raw", objective, PowerModel())
     pool.try_all(list(every_genome(Staircase(tiling), ROWS)))

@@ -14,6 +14,7 @@ from intra_dp_ros.loss.baselines import local, neurosurgeon, offload
 from intra_dp_ros.loss.baselines.neurosurgeon import cut_plan
 from intra_dp_ros.loss.energy import PowerModel
 from intra_dp_ros.loss.link_model import FULL, HALF, LinkModel
+from intra_dp_ros.loss.objective import Objective
 from intra_dp_ros.loss.population import Population
 from intra_dp_ros.loss.profile import Profile
 from intra_dp_ros.loss.queues import outcomes
@@ -286,6 +287,19 @@ def test_search_is_never_worse_than_a_baseline(branchy, seed, rate, duplex):
     latency = timeline.predict(found, link).latency_s
     assert all(latency <= timeline.predict(p, link).latency_s for p in baseline_plans(branchy, timeline, [link])[0])
     assert search(branchy, timeline, link, generations=2) == found
+
+
+def test_of_plans_nearly_as_fast_the_thriftier(branchy):
+    saved = 0
+    for seed in range(6):
+        timeline = Timeline(branchy, random_profile(branchy, seed), random_profile(branchy, seed + 1).scaled(0.3))
+        for rate in (1e4, 1e5, 1e6):
+            link = LinkModel(rate, rate, 0.002)
+            thrifty, fastest = (timeline.predict(search(branchy, timeline, link, objective=o, generations=4), link)
+                                for o in (Objective("latency"), Objective("weighted", 0.0)))
+            assert thrifty.latency_s <= 1.13 * fastest.latency_s
+            saved += thrifty.energy_j < 0.95 * fastest.energy_j
+    assert saved
 
 
 def test_without_a_link_the_search_stays_local(branchy):
