@@ -29,7 +29,7 @@ from intra_dp_ros.ros.mailbox import Mailbox
 from intra_dp_ros.ros.progress import ProgressLog
 from intra_dp_ros.ros.topic_link import TopicLink
 from intra_dp_ros.ros.topics import robot_topic
-from intra_dp_ros.runtime.exactness import TOLERANCE, relative_error
+from intra_dp_ros.runtime.exactness import TOLERANCE
 from intra_dp_ros.runtime.robot import Robot, RobotConfig
 from intra_dp_ros.runtime.stats import Inference
 from intra_dp_ros.srv import GetStatus, GetStatusResponse, SetStrategy, SetStrategyResponse
@@ -176,7 +176,7 @@ class InferenceNode:
         every, stats = self.settings.check_every, inference.stats
         if not every or stats.frame % every:
             return -1.0
-        error = relative_error(inference.outputs, self.robot.engine.whole(job.inputs))
+        error = self.robot.engine.error(job.inputs, inference.outputs)
         if error > TOLERANCE:
             rospy.logerr("frame %d differs from the unsplit model by %.1e under plan %s: please report it",
                          stats.frame, error, stats.plan)

@@ -2,7 +2,7 @@
 import math
 import os
 import threading
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 
@@ -13,6 +13,7 @@ from intra_dp_ros.lop.program import Kernels
 from intra_dp_ros.lop.tiling import Tiling
 from intra_dp_ros.loss import profile as profiles
 from intra_dp_ros.loss.profile import Profile
+from intra_dp_ros.runtime.comparison import Comparison
 from intra_dp_ros.runtime.emulation import EmulatedKernels, Emulate
 from intra_dp_ros.runtime.measure import measure
 
@@ -52,6 +53,7 @@ class Engine:
         self._at_once = at_once
         self._weights = weights
         self._whole: Optional[WholeModel] = None
+        self._comparison: Optional[Comparison] = None
         self._lock = threading.Lock()
 
     def whole(self, inputs: Tuple[torch.Tensor, ...]) -> Tuple[torch.Tensor, ...]:
@@ -60,6 +62,13 @@ class Engine:
             if self._whole is None:
                 self._whole = WholeModel(self.graph, self._weights, self.device)
         return self._whole(*inputs)
+
+    def error(self, inputs: Tuple[torch.Tensor, ...], outputs: Sequence[torch.Tensor]) -> float:
+        """How far outputs are from the unsplit model's, see `Comparison.error`."""
+        with self._lock:
+            if self._comparison is None:
+                self._comparison = Comparison(self.graph, self._weights, self.device)
+        return self._comparison.error(inputs, outputs)
 
     def measure(self, folder: str, progress: Progress = no_progress) -> Profile:
         """The profile of this graph on this machine: from `folder`, or measured now and kept there."""
