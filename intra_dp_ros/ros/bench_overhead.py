@@ -1,11 +1,16 @@
-"""What ROS transport and bookkeeping add to an offloaded frame: a real server node, an unshaped link, one machine."""
+"""What ROS transport adds to an offloaded frame: a real server node on this machine, an unshaped link.
+
+Frames of the same size go, by turns, to a server in this process: what is left between both is serialising, sockets,
+threads and a second process.
+"""
 import argparse
+import math
 import os
 import statistics
 import sys
 import tempfile
 import time
-from typing import Dict, List
+from typing import Dict, List, Tuple
 
 import torch
 
@@ -13,12 +18,13 @@ from intra_dp_ros.graph.record import record
 from intra_dp_ros.ros.connect import NAMESPACE, connect
 from intra_dp_ros.ros.own_master import LaunchError, OwnMaster
 from intra_dp_ros.runtime.exactness import TOLERANCE, relative_error
+from intra_dp_ros.runtime.in_process import InProcessServer
 from intra_dp_ros.runtime.machine import keep_freed_memory, use_threads
 from intra_dp_ros.runtime.robot import Robot, RobotConfig
-from intra_dp_ros.runtime.stats import SPLIT
+from intra_dp_ros.runtime.stats import SPLIT, FrameStats
 
 _READY_S = 120.0
-_SHAPE = (1, 256, 256, 3)  # 197 kB
+_SLOWDOWN = 20.0  # of the robot, so that it does not take frames over: offloaded ones are to be measured
 _PARTS = ("encode", "uplink_wait", "server_compute", "downlink", "merge")
 
 
@@ -35,33 +41,67 @@ class _Net(torch.nn.Module):
         return self.layers(image.permute(0, 3, 1, 2).to(torch.float32) / 255.0)
 
 
-def measure(robot: Robot, frames: int) -> Dict[str, List[float]]:
+def measure(robot: Robot, beside: Robot, shape: Tuple[int, ...], frames: int) -> Dict[str, List[float]]:
     """Milliseconds by part, one entry a frame.
+
+    Args:
+        robot: over ROS.
+        beside: the same in one process.
+        shape: of the image (1, H, W, 3).
 
     Raises:
         LaunchError: a frame was not offloaded, or its result is wrong.
     """
-    times: Dict[str, List[float]] = {name: [] for name in ("inference", *_PARTS, "overhead")}
+    times: Dict[str, List[float]] = {name: [] for name in ("inference", *_PARTS, "in one process", "ROS adds")}
     for number in range(frames + 5):
-        image = torch.randint(0, 256, _SHAPE, dtype=torch.uint8)
-        done = robot.infer((image,))
-        if done.stats.outcome != SPLIT:
-            raise LaunchError("frame {} was not offloaded: {}".format(number, done.stats.reason))
-        if relative_error(done.outputs, robot.engine.whole((image,))) > TOLERANCE:
-            raise LaunchError("frame {} has a wrong result".format(number))
+        image = torch.randint(0, 256, shape, dtype=torch.uint8)
+        stats = [_infer(each, image, number) for each in (robot, beside)]
         if number >= 5:  # the first ones warm connections up
             for name in ("inference", *_PARTS):
-                times[name].append(getattr(done.stats, name + "_s") * 1e3)
-            times["overhead"].append(times["inference"][-1] - times["server_compute"][-1])
-        time.sleep(0.02)
+                times[name].append(getattr(stats[0], name + "_s") * 1e3)
+            times["in one process"].append(stats[1].inference_s * 1e3)
+            times["ROS adds"].append((stats[0].inference_s - stats[1].inference_s) * 1e3)
     return times
+
+
+def _infer(robot: Robot, image: torch.Tensor, number: int) -> FrameStats:
+    done = robot.infer((image,))
+    if done.stats.outcome != SPLIT:
+        raise LaunchError("frame {} was not offloaded: {}".format(number, done.stats.reason))
+    if relative_error(done.outputs, robot.engine.whole((image,))) > TOLERANCE:
+        raise LaunchError("frame {} has a wrong result".format(number))
+    time.sleep(0.02)
+    return done.stats
+
+
+def _wait(robot: Robot, nodes: OwnMaster) -> None:
+    end = time.monotonic() + _READY_S
+    while not (robot.state == "SPLIT" and robot.has_plans("offload") and robot.uplink > 0):
+        nodes.check()
+        if time.monotonic() > end:
+            raise LaunchError("no session under {} after {:.0f} s: {}".format(
+                NAMESPACE, _READY_S, robot.connection.problem))
+        time.sleep(0.1)
+
+
+def _size(text: str) -> Tuple[int, int]:
+    try:
+        height, width = (int(part) for part in text.split("x"))
+    except ValueError:
+        raise argparse.ArgumentTypeError("{!r} is not HEIGHTxWIDTH".format(text)) from None
+    if min(height, width) < 8:
+        raise argparse.ArgumentTypeError("{} is too small".format(text))
+    return height, width
 
 
 def main() -> None:
     """Start a server, offload frames to it, print medians."""
     parser = argparse.ArgumentParser(prog="bench_overhead", description=__doc__)
     parser.add_argument("--frames", type=int, default=100, help="frames measured (%(default)s)")
+    parser.add_argument("--size", type=_size, default=(640, 960), metavar="HxW",
+                        help="of the image, three bytes a pixel (640x960)")
     options = parser.parse_args()
+    shape = (1, *options.size, 3)
     use_threads(1)
     keep_freed_memory()
     torch.manual_seed(0)
@@ -70,23 +110,20 @@ def main() -> None:
         code = 0
         try:
             nodes.start("bench_overhead")
-            recording = record(_Net().eval(), (torch.zeros(_SHAPE, dtype=torch.uint8),))
-            robot = Robot(recording, folder, RobotConfig(strategy="offload"))
+            recording = record(_Net().eval(), (torch.zeros(shape, dtype=torch.uint8),))
+            config = RobotConfig(strategy="offload", slowdown=_SLOWDOWN)
+            robot, beside = (Robot(recording, os.path.join(folder, name), config)
+                             for name in ("ros", "process"))
             robot.connect(*connect(robot.config.robot_id))
-            end = time.monotonic() + _READY_S
-            while not (robot.state == "SPLIT" and robot.has_plans("offload") and robot.uplink > 0):
-                nodes.check()
-                if time.monotonic() > end:
-                    raise LaunchError("no session under {} after {:.0f} s: {}".format(
-                        NAMESPACE, _READY_S, robot.connection.problem))
-                time.sleep(0.1)
-            times = measure(robot, options.frames)
+            beside.connect(*InProcessServer(os.path.join(folder, "server"))(beside.config.robot_id))
+            for each in (robot, beside):
+                _wait(each, nodes)
+            times = measure(robot, beside, shape, options.frames)
             print("offloaded frames, {:.0f} kB in, unshaped link, one thread each, medians of {} frames [ms]".format(
-                torch.zeros(_SHAPE, dtype=torch.uint8).numel() / 1e3, options.frames))
+                math.prod(shape) / 1e3, options.frames))
             for name, values in times.items():
-                note = "  (inference - server_compute)" if name == "overhead" else ""
-                print("{:15s} {:7.2f}   p95 {:7.2f}{}".format(
-                    name, statistics.median(values), sorted(values)[int(0.95 * len(values))], note))
+                print("{:15s} {:7.2f}   p95 {:7.2f}".format(
+                    name, statistics.median(values), sorted(values)[int(0.95 * len(values))]))
         except LaunchError as error:
             print("bench_overhead: {}".format(error), file=sys.stderr)
             code = 1
