@@ -35,7 +35,7 @@ from intra_dp_ros.runtime.pace import Pace
 from intra_dp_ros.runtime.part import Part
 from intra_dp_ros.runtime.planner import Planner
 from intra_dp_ros.runtime.rails import FrameEnergy, Rails
-from intra_dp_ros.runtime.sender import LEAST_WINDOW_BYTES, FrameKey, TileSender, Traffic
+from intra_dp_ros.runtime.sender import FrameKey, TileSender, Traffic, window_bytes
 from intra_dp_ros.runtime.split import Beside, RobotFrame, TakeOver
 from intra_dp_ros.runtime.stats import FrameStats, Inference
 from intra_dp_ros.runtime.uplink import Uplink
@@ -379,7 +379,7 @@ class Robot:
 
     def _window(self) -> int:
         rtt = 0.0 if self.connection is None else self.connection.pulse.rtt
-        return max(LEAST_WINDOW_BYTES, int(2 * self.bandwidth.sample().up * rtt))
+        return window_bytes(self.bandwidth.sample().up, rtt)
 
     def _is_sending(self) -> bool:
         """Whether a frame uses the link."""

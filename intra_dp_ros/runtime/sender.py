@@ -23,10 +23,23 @@ from intra_dp_ros.wire.source import Source, SourceError, cut, encode_source
 from intra_dp_ros.wire.tile import encode_rows
 
 _LOG = logging.getLogger(__name__)
-#: A tile is cut to about this many decoded bytes: several per frame, so that acknowledgements come often.
-TILE_BYTES = 64 * 1024
-#: Least number of bytes that may be in flight, whatever the bandwidth-delay product.
-LEAST_WINDOW_BYTES = 128 * 1024
+#: A tile is cut to about this many decoded bytes: several per frame, so that acknowledgements come often.  More on fast
+#: links, where it is the number of messages that costs time.
+TILE_BYTES, MOST_TILE_BYTES = 64 * 1024, 512 * 1024
+#: Least number of bytes that may be in flight, whatever the bandwidth-delay product; on fast links what they carry in
+#: `_IN_FLIGHT_S`.
+LEAST_WINDOW_BYTES = 2 * TILE_BYTES
+_IN_FLIGHT_S = 0.01
+
+
+def window_bytes(rate: float, rtt_s: float) -> int:
+    """The most bytes that may be in flight at a bandwidth [byte/s] and round-trip time."""
+    return max(LEAST_WINDOW_BYTES, int(rate * max(2 * rtt_s, _IN_FLIGHT_S)))
+
+
+def tile_bytes(window: int) -> int:
+    """Decoded bytes of a tile where so many may be in flight: two of them, or many small ones."""
+    return min(MOST_TILE_BYTES, max(TILE_BYTES, window // 2))
 
 
 @dataclass(frozen=True)
@@ -178,7 +191,7 @@ class TileSender:
         axis = self._tiling.axis[piece.tensor]
         count = 1 if axis is None else piece.rows.shape[axis]
         is_whole = axis is None or piece.source is not None
-        step = count if is_whole else max(1, TILE_BYTES // max(1, self._tiling.row_bytes[piece.tensor]))
+        step = count if is_whole else max(1, tile_bytes(self._window()) // max(1, self._tiling.row_bytes[piece.tensor]))
         dtype = self._tiling.graph.tensors[piece.tensor].dtype
         for first in range(0, count, step):
             last = min(count, first + step)

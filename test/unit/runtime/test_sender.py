@@ -8,7 +8,7 @@ import torch
 
 from intra_dp_ros.graph.record import record
 from intra_dp_ros.lop.tiling import Tiling
-from intra_dp_ros.runtime.sender import TILE_BYTES, FrameKey, TileSender
+from intra_dp_ros.runtime.sender import MOST_TILE_BYTES, TILE_BYTES, FrameKey, TileSender, tile_bytes, window_bytes
 from intra_dp_ros.wire.link import InProcessLink
 from intra_dp_ros.wire.messages import Ack, serialised_bytes
 
@@ -85,6 +85,20 @@ def test_a_chunk_arrives_whole_and_in_order(receiver, tiling):
         traffic = sender.traffic()
         assert (traffic.in_flight, traffic.queued) == (0, 0)
         assert traffic.bytes == 54 * COLUMNS * 3 and len(traffic.spans) == len(tiles)
+    finally:
+        sender.close()
+
+
+def test_fast_links_take_larger_tiles(receiver, tiling):
+    assert tile_bytes(window_bytes(0.0, 0.01)) == tile_bytes(window_bytes(10e6, 0.001)) == TILE_BYTES
+    assert tile_bytes(window_bytes(1e9, 0.0)) == MOST_TILE_BYTES
+    assert window_bytes(10e6, 0.1) == 2 * 10e6 * 0.1  # twice what is under way on a slow path
+    sender, x = start(receiver, tiling, window=lambda: window_bytes(40e6, 0.001)), image()
+    try:
+        sender.put(0, 0, x, "raw")
+        receiver.wait(2)
+        assert TILE_BYTES < len(receiver.tiles[0].data) <= 200000
+        assert b"".join(t.data for t in receiver.tiles) == x.numpy().tobytes()
     finally:
         sender.close()
 
