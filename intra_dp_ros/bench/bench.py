@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any, Dict, List, Optional, Sequence
 
 from intra_dp_ros.apps.models import ModelError
-from intra_dp_ros.bench import estimator_trial, namespaces, testbed
+from intra_dp_ros.bench import estimator_trial, namespaces, step_trial, testbed
 from intra_dp_ros.bench.campaign import Blocks, make_ready, play, time_scale_of
 from intra_dp_ros.bench.campaign_report import table, write_report
 from intra_dp_ros.bench.emulated import make_profiles
@@ -39,6 +39,9 @@ _QUICK = ["--models", "mobilenet_v3_small@1x224x224x3", "--strategies", "local,o
 _ESTIMATOR = ["--models", "mobilenet_v3_small@1x480x640x3", "--strategies", "offload,intra_dp", "--trace",
               "steps,indoors,outdoors", "--seconds", "40", "--block", "20", "--robot-speed", "0.1", "--no-bound"]
 
+_STEP = ["--emulate", "published", "--models", "kapao-style", "--strategies", "intra_dp", "--trace", "falls:12:0.5",
+         "--seconds", "75", "--block", "75", "--no-bound"]
+
 
 class Bench:
     """One call.
@@ -60,10 +63,11 @@ class Bench:
         """
         cells = []
         for model in self._options.models.split(","):
-            cells += self._model(model)
+            for adaptive in (True, False) if self._options.step else (True,):
+                cells += self._model(model, adaptive)
         return cells
 
-    def _model(self, model: str) -> List[Dict[str, Any]]:
+    def _model(self, model: str, adaptive: bool) -> List[Dict[str, Any]]:
         options, cells = self._options, []
         strategies = names_of(options.strategies)
         folder = os.path.join(options.out, re.sub(r"[^A-Za-z0-9_.-]", "_", model))
@@ -71,6 +75,7 @@ class Bench:
         setting = Setting(
             model=model, folder=folder, robots=options.robots, robot_speed=options.robot_speed,
             slowed_by=options.slowed_by, duplex=options.duplex, codec=options.codec, objective=options.objective,
+            adaptive=adaptive,
             seed=options.seed, records_acks=options.estimator, server_rate=options.server_MBps * 1e6)
         emulated = ""
         if options.emulate:
@@ -89,6 +94,9 @@ class Bench:
                 print("{} on {}, {:.2f} MB/s on average".format(model, trace.label, trace.mean / 1e6), flush=True)
                 blocks = play(bed, trace, strategies, options.seconds, local_s, options.seed, _say, options.block)
                 cells.append(self._cell(setting, blocks, trace, strategies, scale, emulated))
+                if options.step:
+                    cells[-1]["steps"] = step_trial.figures(
+                        step_trial.hits(blocks.frames, trace.trace, local_s), adaptive, blocks.frames)
         return cells
 
     def _cell(self, setting: Setting, blocks: Blocks, trace: NamedTrace, strategies: Sequence[str],
@@ -155,12 +163,14 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
                         "the results exact, is nothing left behind?")
     parser.add_argument("--estimator", action="store_true", help="the bandwidth estimator on trial: offload and "
                         "intra_dp on steps, indoors, outdoors; pictures beside the raw data")
+    parser.add_argument("--step", action="store_true", help="the link falls from 12 to 0.5 MB/s in mid-frame, with and "
+                        "without computing beside a late link")
     parser.add_argument("--models", default="mobilenet_v3_small", metavar="NAME[@SHAPE],...",
                         help="models, with the shape of their input if not the default (%(default)s)")
     parser.add_argument("--strategies", default="local,offload,neurosurgeon,intra_dp",
                         help="comma-separated, or all: {} (%(default)s)".format(", ".join(STRATEGIES)))
-    parser.add_argument("--trace", default="indoors", metavar="NAME,...",
-                        help="indoors, outdoors, a CSV file with t_s, MBps, or constant:MBps (%(default)s)")
+    parser.add_argument("--trace", default="indoors", metavar="NAME,...", help="indoors, outdoors, steps, "
+                        "constant:MBps, falls:MBps:MBps, or a CSV file with t_s, MBps (%(default)s)")
     parser.add_argument("--seconds", type=float, default=60.0, help="for each strategy on each trace (%(default)s)")
     parser.add_argument("--block", type=float, default=0.0, help="length of a block [s]; 0: some frames (%(default)s)")
     parser.add_argument("--robots", type=int, default=1, help="at once, on one server (%(default)s)")
@@ -184,9 +194,9 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument("--report", default="", metavar="FILE", help="Markdown file to write (measured.md in --out)")
     parser.add_argument("--out", default="bench_out", help="folder of logs, raw data, report, pictures (%(default)s)")
     options = parser.parse_args(arguments)
-    if options.quick or options.estimator:  # what is given besides holds
-        given = list(sys.argv[1:] if arguments is None else arguments)
-        options = parser.parse_args((_QUICK if options.quick else _ESTIMATOR) + given)
+    for is_asked, defaults in ((options.quick, _QUICK), (options.estimator, _ESTIMATOR), (options.step, _STEP)):
+        if is_asked:  # what is given besides holds
+            options = parser.parse_args(defaults + list(sys.argv[1:] if arguments is None else arguments))
     try:
         names_of(options.strategies)
         if options.time_scale != AUTO and not float(options.time_scale) > 0:

@@ -5,6 +5,7 @@ from typing import Any, Dict, List, Mapping, Sequence
 
 import numpy as np
 
+from intra_dp_ros.bench import step_trial
 from intra_dp_ros.bench.estimator_trial import in_words
 from intra_dp_ros.bench.plots import FAINT, INK, figure, save, style_of, title
 from intra_dp_ros.bench.summary import number
@@ -57,6 +58,11 @@ def write_report(cells: Sequence[Mapping[str, Any]], path: str, arguments: Seque
     for cell in cells:
         lines += ["## {} on {}".format(cell["model"], cell["trace"]), "", _conditions(cell), "", *table(cell), ""]
     stem = os.path.splitext(path)[0]
+    steps = [cell for cell in cells if "steps" in cell]
+    if steps:
+        step_trial.picture(steps, stem + "_steps.png")
+        lines += ["## The link falls in mid-frame", "", *step_trial.table(steps), "",
+                  "![When the link fell and what the frame took]({}_steps.png)".format(os.path.basename(stem)), ""]
     for draw, what, words in ((draw_latency, "latency", "Latency of every strategy on every model and trace"),
                               (draw_predicted, "predicted", "What was predicted and what was measured")):
         draw(cells, "{}_{}.png".format(stem, what))

@@ -40,6 +40,7 @@ class Setting:
     duplex: str = HALF
     codec: str = "raw"
     objective: str = "latency"
+    adaptive: bool = True  # robots compute beside a link that is late
     seed: int = 0
     records_acks: bool = False  # what the bandwidth is estimated from, for a trial of the estimator
     emulate: Tuple[str, str] = ("", "")  # files with operator times of robot and server; empty: they compute
@@ -196,7 +197,8 @@ class Testbed:
         robot = self._child("robot" + name, _node("bench_robot") + relayed + [
             "__ns:=/" + name, "_robot_id:=" + name, "_ns:=" + NS, "_model:=" + setting.model, "_threads:=1",
             "_seed:={}".format(setting.seed), "_duplex:=" + setting.duplex, "_input_codec:=" + setting.codec,
-            "_objective:=" + setting.objective, *_emulating(setting.emulate[0]), "_folder:=" + self._cache(name),
+            "_objective:=" + setting.objective, "_adaptive:={}".format(str(setting.adaptive).lower()),
+            *_emulating(setting.emulate[0]), "_folder:=" + self._cache(name),
             "_robot_slowdown:={:g}".format(1.0 / setting.robot_speed if paced else 1.0)], place, own)
         if not paced and setting.robot_speed < 1.0:
             self._children.limit(robot, self._prefix + name, setting.robot_speed)

@@ -7,7 +7,7 @@ import math
 import threading
 from bisect import bisect_left, bisect_right
 from itertools import accumulate
-from typing import Dict, Sequence
+from typing import Dict, List, Sequence, Tuple
 
 #: Messages below this go ahead of queued bulk: acknowledgements and heartbeats travel on connections of their own.
 SMALL_BYTES = 2048
@@ -43,6 +43,11 @@ class Trace:
         self._rates = [float(r) for r in rates]
         pieces = (r * (b - a) for r, a, b in zip(self._rates, edges, edges[1:]))
         self._carried = [0.0, *accumulate(pieces)]
+
+    @property
+    def pieces(self) -> List[Tuple[float, float]]:
+        """Start [s] and bandwidth [byte/s] of each piece."""
+        return list(zip(self._edges, self._rates))
 
     @staticmethod
     def constant(rate: float) -> "Trace":

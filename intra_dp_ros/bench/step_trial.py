@@ -1,0 +1,92 @@
+"""The link falls in the middle of a frame: what that frame takes, with and without computing beside the link.
+
+A step at time t into a frame cannot cost less than t plus a whole frame on the robot, unless the robot had computed all
+along: that is what a robot would need that knew of the step the moment it happens.
+"""
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+
+import numpy as np
+
+from intra_dp_ros.bench.plots import FAINT, INK, figure, save, title
+from intra_dp_ros.wire.shaper import Trace
+
+LIMIT = 1.2  # what a frame should take at most, in frames on the robot alone
+_COLOURS = {True: "#009E73", False: "#D55E00"}
+_WORDS = {True: "computes beside a late link", False: "waits for the link"}
+
+
+class Hit(NamedTuple):
+    """A frame during which the link fell; times in frames on the robot alone."""
+
+    after: float  # when it fell, since the frame began
+    latency: float
+
+
+def hits(frames: Sequence[Mapping[str, Any]], trace: Trace, local_s: float) -> List[Hit]:
+    """The split frames in whose middle the link fell.
+
+    Args:
+        frames: `Blocks.frames`.
+        trace: that was played.
+        local_s: a frame on the robot alone.
+    """
+    falls = [when for (_, before), (when, rate) in zip(trace.pieces, trace.pieces[1:]) if rate < before]
+    found = []
+    for frame in frames:
+        began = frame["trace_s"] % trace.period
+        for fall in falls:
+            if began < fall < began + frame["latency_ms"] / 1e3 and frame["bytes_up"] > 0:
+                found.append(Hit((fall - began) / local_s, frame["latency_ms"] / 1e3 / local_s))
+    return found
+
+
+def figures(found: Sequence[Hit], is_adaptive: bool, frames: Sequence[Mapping[str, Any]]) -> Dict[str, Any]:
+    """In a few numbers, ready for JSON; None where no step fell into a frame."""
+    def of(values: Sequence[float], what: float) -> Optional[float]:
+        return float(np.percentile(values, what)) if values else None
+    latency, floor = [h.latency for h in found], [h.after + 1.0 for h in found]
+    others = [f for f in frames if f["outcome"] != "local"]
+    return {"adaptive": is_adaptive, "hits": [list(h) for h in found], "latency_median": of(latency, 50),
+            "latency_max": of(latency, 100), "floor_median": of(floor, 50), "floor_max": of(floor, 100),
+            "share_within": float(np.mean([x <= LIMIT for x in latency])) if found else None,
+            "share_taken_over": float(np.mean([bool(f["reason"]) for f in others])) if others else None}
+
+
+def table(cells: Sequence[Mapping[str, Any]]) -> List[str]:
+    """A Markdown table of cells with "steps"."""
+    lines = ["| model | trace | the robot | steps in mid-frame | latency / local, median | largest | at most {:g} | "
+             "knowing of the step at once, median | largest |".format(LIMIT), "|" + "---|" * 9]
+    for cell in cells:
+        found = cell["steps"]
+        if not found["hits"]:
+            lines.append("| {} | {} | {} | 0 |  |  |  |  |  |".format(
+                cell["model"], cell["trace"], _WORDS[found["adaptive"]]))
+            continue
+        lines.append("| {} | {} | {} | {} | {:.2f} | {:.2f} | {:.0%} | {:.2f} | {:.2f} |".format(
+            cell["model"], cell["trace"], _WORDS[found["adaptive"]], len(found["hits"]), found["latency_median"],
+            found["latency_max"], found["share_within"], found["floor_median"], found["floor_max"]))
+    return lines
+
+
+def picture(cells: Sequence[Mapping[str, Any]], path: str) -> None:
+    """A PNG: when the link fell in a frame against what the frame took.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    fig = figure(8.0, 4.2)
+    axis = fig.subplots()
+    latest = 0.1
+    for is_adaptive in (False, True):
+        found = [Hit(*h) for c in cells if c["steps"]["adaptive"] == is_adaptive for h in c["steps"]["hits"]]
+        latest = max([latest, *(h.after for h in found)])
+        axis.plot([h.after for h in found], [h.latency for h in found], linestyle="", marker="o", markersize=5,
+                  color=_COLOURS[is_adaptive], label=_WORDS[is_adaptive])
+    axis.plot([0.0, latest], [1.0, 1.0 + latest], color=INK, linestyle="--", label="knowing of the step at once")
+    axis.axhline(LIMIT, color=FAINT)
+    axis.set_xlabel("when the link fell, in frames on the robot alone since the frame began")
+    axis.set_ylabel("latency, in frames on the robot alone")
+    axis.set_ylim(bottom=0.0)
+    axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9)
+    title(axis, "Frames during which the link fell: {}".format(", ".join(sorted({c["trace"] for c in cells}))))
+    save(fig, path)

@@ -1,0 +1,39 @@
+"""Frames during which the link fell."""
+import pytest
+
+from intra_dp_ros.bench import step_trial
+from intra_dp_ros.bench.traces import open_trace
+from intra_dp_ros.wire.shaper import Trace
+
+
+def frame(began, latency_ms, **other):
+    return dict({"trace_s": began, "latency_ms": latency_ms, "bytes_up": 1, "outcome": "split", "reason": ""}, **other)
+
+
+TRACE = Trace([0.0, 2.0, 3.0, 5.0], [12e6, 5e5, 12e6, 5e5], 6.0)
+FRAMES = [frame(1.5, 400), frame(1.9, 500), frame(2.9, 300), frame(10.8, 250, reason="late"),
+          frame(4.9, 200, bytes_up=0, outcome="local")]
+
+
+def test_only_split_frames_that_a_fall_meets_count():
+    found = step_trial.hits(FRAMES, TRACE, 0.4)
+    assert [tuple(h) for h in found] == [pytest.approx((0.25, 1.25)), pytest.approx((0.5, 0.625))]
+
+
+def test_figures_and_table(tmp_path):
+    found = step_trial.figures(step_trial.hits(FRAMES, TRACE, 0.4), True, FRAMES)
+    assert found["share_within"] == 0.5 and found["latency_max"] == pytest.approx(1.25)
+    assert found["floor_max"] == pytest.approx(1.5) and found["share_taken_over"] == 0.25
+    cells = [{"model": "net", "trace": "t", "steps": found},
+             {"model": "net", "trace": "t", "steps": step_trial.figures([], False, [])}]
+    assert len(step_trial.table(cells)) == 4
+    step_trial.picture(cells, str(tmp_path / "steps.png"))
+    assert (tmp_path / "steps.png").stat().st_size > 0
+
+
+def test_a_trace_that_falls_again_and_again():
+    named = open_trace("falls:12:0.5", seed=1)
+    assert {rate for _, rate in named.trace.pieces} == {12e6, 5e5}
+    assert "12 to 0.5" in named.label
+    with pytest.raises(ValueError, match="two numbers"):
+        open_trace("falls:12")
