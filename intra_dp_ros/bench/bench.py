@@ -63,17 +63,19 @@ class Bench:
         """
         cells = []
         for model in self._options.models.split(","):
-            for adaptive in (True, False) if self._options.step else (True,):
-                cells += self._model(model, adaptive)
+            for robots in self._options.robots:
+                for adaptive in (True, False) if self._options.step else (True,):
+                    cells += self._model(model, robots, adaptive)
         return cells
 
-    def _model(self, model: str, adaptive: bool) -> List[Dict[str, Any]]:
+    def _model(self, model: str, robots: int, adaptive: bool) -> List[Dict[str, Any]]:
         options, cells = self._options, []
         strategies = names_of(options.strategies)
-        folder = os.path.join(options.out, re.sub(r"[^A-Za-z0-9_.-]", "_", model))
+        name = model + ("_{}robots".format(robots) if robots > 1 else "") + ("" if adaptive else "_waiting")
+        folder = os.path.join(options.out, re.sub(r"[^A-Za-z0-9_.-]", "_", name))
         shutil.rmtree(folder, ignore_errors=True)  # times measured in another hour do not hold in this one
         setting = Setting(
-            model=model, folder=folder, robots=options.robots, robot_speed=options.robot_speed,
+            model=model, folder=folder, robots=robots, robot_speed=options.robot_speed,
             slowed_by=options.slowed_by, duplex=options.duplex, codec=options.codec, objective=options.objective,
             adaptive=adaptive,
             seed=options.seed, records_acks=options.estimator, server_rate=options.server_MBps * 1e6)
@@ -173,7 +175,8 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
                         "constant:MBps, falls:MBps:MBps, or a CSV file with t_s, MBps (%(default)s)")
     parser.add_argument("--seconds", type=float, default=60.0, help="for each strategy on each trace (%(default)s)")
     parser.add_argument("--block", type=float, default=0.0, help="length of a block [s]; 0: some frames (%(default)s)")
-    parser.add_argument("--robots", type=int, default=1, help="at once, on one server (%(default)s)")
+    parser.add_argument("--robots", type=_counts, default=[1], metavar="N,...",
+                        help="robots at once on one server; several numbers: one after the other (1)")
     parser.add_argument("--robot-speed", type=float, default=0.25, help="of this machine's (%(default)s)")
     parser.add_argument("--slowed-by", choices=(PACE, QUOTA), default=PACE, help="sleeping after operators, or the "
                         "kernel's quota for the whole node (%(default)s)")
@@ -205,11 +208,19 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
         parser.error(str(error))
     if not 0.0 < options.robot_speed <= 1.0:
         parser.error("--robot-speed must be above 0 and at most 1, got {:g}".format(options.robot_speed))
-    if not 1 <= options.robots <= 32:
-        parser.error("--robots must be between 1 and 32, got {}".format(options.robots))
     if shutil.which("rosmaster") is None:
         parser.error("rosmaster is not on the PATH: start this with scripts/bench")
     return options
+
+
+def _counts(text: str) -> List[int]:
+    try:
+        found = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError("{!r} is not a number, nor several with commas between".format(text)) from None
+    if not all(1 <= n <= 16 for n in found):
+        raise argparse.ArgumentTypeError("{}: a server takes between 1 and 16 robots".format(text))
+    return found
 
 
 def verdict(cells: Sequence[Dict[str, Any]]) -> List[str]:

@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Mapping, Sequence
 
 import numpy as np
 
-from intra_dp_ros.bench import step_trial
+from intra_dp_ros.bench import scaling, step_trial
 from intra_dp_ros.bench.estimator_trial import in_words
 from intra_dp_ros.bench.plots import FAINT, INK, figure, save, style_of, title
 from intra_dp_ros.bench.summary import number
@@ -58,6 +58,10 @@ def write_report(cells: Sequence[Mapping[str, Any]], path: str, arguments: Seque
     for cell in cells:
         lines += ["## {} on {}".format(cell["model"], cell["trace"]), "", _conditions(cell), "", *table(cell), ""]
     stem = os.path.splitext(path)[0]
+    if len({cell["robots"] for cell in cells}) > 1:
+        scaling.picture(cells, stem + "_scaling.png")
+        lines += ["## Several robots on one server", "", *scaling.table(cells), "",
+                  "![Throughput and latency by robots]({}_scaling.png)".format(os.path.basename(stem)), ""]
     steps = [cell for cell in cells if "steps" in cell]
     if steps:
         step_trial.picture(steps, stem + "_steps.png")

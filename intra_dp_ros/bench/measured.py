@@ -11,6 +11,7 @@ import numpy as np
 
 from intra_dp_ros.bench import frames as models
 from intra_dp_ros.bench.campaign import Blocks
+from intra_dp_ros.bench.scaling import shares
 from intra_dp_ros.bench.simulate import Simulation
 from intra_dp_ros.bench.testbed import QUOTA, Setting
 from intra_dp_ros.bench.traces import NamedTrace
@@ -74,7 +75,7 @@ def _of_strategy(blocks: Blocks, name: str, robots: int) -> Dict[str, Any]:
         "rtt_ms": _percentile(trips, 50),
         "cpu_share": blocks.robot_s.get(name, 0.0) / robots / wall if wall else None,
         "server_cpu_share": blocks.server_s.get(name, 0.0) / wall if wall else None,
-        "frames_per_s": len(frames) / wall if wall else None,
+        **shares(frames),
     }
 
 

@@ -24,7 +24,7 @@ class Share:
         self._seen: Optional[float] = None
         self.mean = 0.0
 
-    def add(self, others: int) -> float:
+    def add(self, others: float) -> float:
         """So many now; the mean."""
         now = self._clock()
         if self._seen is not None:

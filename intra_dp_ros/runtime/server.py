@@ -8,6 +8,8 @@ import os
 import threading
 from typing import Any, Callable, Dict, List, Optional
 
+import torch
+
 from intra_dp_ros.graph.graph import Graph, GraphError
 from intra_dp_ros.graph.store import Store, StoredWeights, StoreError
 from intra_dp_ros.runtime.emulation import Emulate
@@ -15,6 +17,7 @@ from intra_dp_ros.runtime.engine import Engine, Progress, no_progress
 from intra_dp_ros.runtime.limits import Limits, check_graph
 from intra_dp_ros.runtime.pulse import BUSY_PERIOD_S
 from intra_dp_ros.runtime.serving import RobotSession
+from intra_dp_ros.runtime.turns import Turns
 from intra_dp_ros.wire.link import Control, Link
 from intra_dp_ros.wire.messages import PROTOCOL_VERSION, BlobReply, BlobRequest, Message, OpenReply, OpenRequest
 from intra_dp_ros.wire.session import SessionError, check_robot_id, new_nonce
@@ -53,6 +56,9 @@ class Server(Control):
         self._limits = limits
         self._progress = progress
         self._emulate = emulate
+        # A GPU is one processor, and so is an emulated device; of a CPU a frame uses as many cores as it has threads.
+        is_cpu = torch.device(device).type == "cpu" and emulate is None
+        self._turns = Turns(max(1, len(os.sched_getaffinity(0)) // torch.get_num_threads()) if is_cpu else 1)
         self._lock = threading.Lock()
         self._graphs: Dict[str, _Building] = {}
         self._sessions: Dict[str, RobotSession] = {}  # by robot id
@@ -185,7 +191,8 @@ class Server(Control):
                 link.subscribe(lambda message: self._dispatch(robot_id, message))
             else:
                 link = old.release()
-            session = self._sessions[robot_id] = RobotSession(robot_id, new_nonce(), engine, link)
+            session = self._sessions[robot_id] = RobotSession(
+                robot_id, new_nonce(), engine, link, self._turns)
         _LOG.info("robot %s runs graph %s", robot_id, engine.graph.hash[:12])
         return session
 
@@ -198,6 +205,7 @@ class Server(Control):
         while not self._closed.wait(BUSY_PERIOD_S):
             with self._lock:
                 sessions: List[RobotSession] = list(self._sessions.values())
-            busy = sum(session.is_busy for session in sessions)
+            wanting = sum(session.wants_processor for session in sessions)
             for session in sessions:
-                session.beat(busy - session.is_busy)
+                others = wanting - session.wants_processor
+                session.beat(max(0.0, (1 + others) / self._turns.slots - 1.0))

@@ -1,7 +1,8 @@
 """One robot's session on the server: checks and acknowledges its tiles, computes its frames, sends results back.
 
-Threading: link threads check, decode and acknowledge tiles and put them into the inbox; one worker thread computes; the
-sender has its own thread.  `_change` covers the inbox, the plans and the number of the newest frame.
+Threading: link threads check, decode and acknowledge tiles and put them into the inbox; one worker thread computes,
+when it is the frame's turn; the sender has its own thread.  `_change` covers the inbox, the plans and the number of the
+newest frame.
 """
 import collections
 import logging
@@ -21,6 +22,7 @@ from intra_dp_ros.runtime.load import Share
 from intra_dp_ros.runtime.part import Part
 from intra_dp_ros.runtime.pulse import SERVER_IDLE_PERIOD_S, Pulse
 from intra_dp_ros.runtime.sender import FrameKey, TileSender
+from intra_dp_ros.runtime.turns import Turn, Turns
 from intra_dp_ros.wire.link import Link
 from intra_dp_ros.wire.messages import PROBE, Ack, Heartbeat, Message, PlanMessage, Tile, serialised_bytes
 from intra_dp_ros.wire.session import Gate, SessionError
@@ -29,6 +31,7 @@ from intra_dp_ros.wire.tile import TileError, decode_tile
 
 _LOG = logging.getLogger(__name__)
 _PLANS = 64  # of one session; the oldest goes first
+_UNKNOWN_S = 0.1  # what a frame is expected to take when its plan does not say
 _SPANS_KEPT = 4  # frames whose computing can be asked for afterwards
 
 
@@ -43,6 +46,9 @@ class _Frame:
         self.key = key
         self.part = part
         self.stream: Optional[Stream] = None
+        self.turn: Optional[Turn] = None
+        expected_ms = part.plan.predicted_ms
+        self.due = time.monotonic() + (_UNKNOWN_S if expected_ms is None else expected_ms / 1e3)  # monotonic [s]
         self.busy = 0.0  # computing so far [s]
         self.spans: List[Tuple[float, float]] = []  # computing: begin, end (monotonic) [s]
 
@@ -55,13 +61,15 @@ class RobotSession:
         nonce: that every message of the session carries.
         engine: of the robot's graph.
         link: to the robot; belongs to the session until `release`.
+        turns: of the processor, shared by all sessions.
     """
 
-    def __init__(self, robot_id: str, nonce: int, engine: Engine, link: Link) -> None:
+    def __init__(self, robot_id: str, nonce: int, engine: Engine, link: Link, turns: Turns) -> None:
         self.robot_id = robot_id
         self.nonce = nonce
         self.engine = engine
         self._link = link
+        self._turns = turns
         self._gate = Gate(robot_id, nonce)
         self._pulse = Pulse()
         self._sender = TileSender(link, engine.tiling, "to_{}".format(robot_id))
@@ -89,6 +97,12 @@ class RobotSession:
         """Whether a frame is being worked on."""
         return self._current is not None
 
+    @property
+    def wants_processor(self) -> bool:
+        """Whether a frame computes or waits for its turn."""
+        frame = self._current
+        return frame is not None and frame.turn is not None
+
     def status(self) -> Dict[str, Any]:
         """For people and reports."""
         with self._change:
@@ -96,11 +110,11 @@ class RobotSession:
             return {"session": str(self.nonce), "graph": self.engine.graph.hash[:12], "plans": sorted(self._parts),
                     "frames": self._frames, "refused": dict(self._gate.refused), "recent": recent}
 
-    def beat(self, others: int) -> None:
+    def beat(self, others: float) -> None:
         """Send a heartbeat when one is due; called every few milliseconds.
 
         Args:
-            others: robots whose frames are computed now, this one not counted.
+            others: frames of other robots that want the processor now, more than it can compute beside this one's.
         """
         now = time.monotonic()
         load = self._load.add(others)
@@ -248,10 +262,14 @@ class RobotSession:
         frame = self._current
         if frame is None or not whole_chunk:
             return
-        began = time.monotonic()
-        frame.spans.append((began, began))
-        frame.stream.advance()
-        self._account(frame)
+        frame.turn = self._turns.turn(frame.due, lambda: self._is_wanted(frame))
+        try:
+            self._take_turn(frame)
+            frame.stream.advance()
+            self._account(frame)
+        finally:
+            frame.turn.release()
+            frame.turn = None
         if frame.stream.is_complete:
             self._frames += 1
             self._current = None
@@ -277,5 +295,18 @@ class RobotSession:
         frame.busy = sum(end - begin for begin, end in frame.spans)
 
     def _check(self, frame: _Frame) -> None:
-        if self._closed or self._newest > frame.key.frame:
+        if not self._is_wanted(frame):
             raise _Abandoned()
+        if frame.turn.should_pass:
+            self._account(frame)
+            frame.turn.release()
+            self._take_turn(frame)
+
+    def _take_turn(self, frame: _Frame) -> None:
+        if not frame.turn.take():
+            raise _Abandoned()
+        began = time.monotonic()
+        frame.spans.append((began, began))
+
+    def _is_wanted(self, frame: _Frame) -> bool:
+        return not self._closed and self._newest <= frame.key.frame

@@ -1,0 +1,28 @@
+"""Several robots on one server, in numbers."""
+import math
+
+import pytest
+
+from intra_dp_ros.bench import scaling
+
+
+def test_fairness():
+    assert scaling.jain([2.0, 2.0, 2.0]) == pytest.approx(1.0)
+    assert scaling.jain([1.0, 0.0, 0.0, 0.0]) == pytest.approx(0.25)
+    assert math.isnan(scaling.jain([]))
+
+
+def test_shares_and_report(tmp_path):
+    frames = [{"robot": robot, "segment": segment, "trace_s": 10 * segment + k * 0.1, "latency_ms": 100.0 + 100 * robot}
+              for robot in (0, 1) for segment in (0, 1) for k in range(5)]
+    found = scaling.shares(frames)
+    assert found["robots_mean_ms"] == [100.0, 200.0]
+    assert found["frames_per_s"] == pytest.approx(5 / 0.5 + 5 / 0.6)
+    assert found["fairness_latency"] == pytest.approx(0.9)
+    assert scaling.shares([])["frames_per_s"] is None
+    strategy = dict(found, mean_ms=150.0, p95_ms=200.0, frames_lost=0, share_local=0.0, share_offload=0.75,
+                    server_cpu_share=0.5, cpu_share=None)
+    cells = [{"model": "net", "trace": "t", "robots": n, "strategies": {"intra_dp": strategy}} for n in (1, 4)]
+    assert "25%" in scaling.table(cells)[2] and len(scaling.table(cells)) == 4
+    scaling.picture(cells, str(tmp_path / "s.png"))
+    assert (tmp_path / "s.png").stat().st_size > 0
