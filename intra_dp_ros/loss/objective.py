@@ -9,6 +9,8 @@ LATENCY, ENERGY, WEIGHTED, DEADLINE = "latency", "energy", "weighted", "deadline
 KINDS = (LATENCY, ENERGY, WEIGHTED, DEADLINE)
 #: Of LATENCY: by how much slower a robot counts that computes the whole time, for what it costs in energy.
 _THRIFT = 0.13
+#: And by how much slower than the fastest baseline a plan may be at most: as exact as predictions are.
+SLOWER = 1.02
 _LATE = 1e6  # [J] more than any frame takes: plans that miss the deadline come last, the least late first
 
 
@@ -36,7 +38,7 @@ class Objective:
 
     @property
     def is_guarded(self) -> bool:
-        """Whether no plan may be chosen that is slower than the fastest baseline."""
+        """Whether no plan may be chosen that is clearly slower than the fastest baseline."""
         return self.kind == LATENCY
 
     def priced(self, power: PowerModel) -> "Objective":

@@ -16,7 +16,7 @@ from intra_dp_ros.loss.baselines import dsccs, local, neurosurgeon, offload
 from intra_dp_ros.loss.contract import contracted
 from intra_dp_ros.loss.energy import PowerModel
 from intra_dp_ros.loss.link_model import LinkModel
-from intra_dp_ros.loss.objective import Objective
+from intra_dp_ros.loss.objective import SLOWER, Objective
 from intra_dp_ros.loss.pool import GENES, Pool
 from intra_dp_ros.loss.staircase import RAW_CHUNKS, Genome
 from intra_dp_ros.loss.timeline import Timeline
@@ -138,7 +138,7 @@ class Search:
         latency = np.array([p.latency_s for p in predictions])
         costs = self._objective.cost(latency, [p.energy_j for p in predictions])
         if self._wanted.is_guarded and baselines:
-            costs = np.where(latency <= latency[:baselines].min(), costs, np.inf)
+            costs = np.where(latency <= SLOWER * latency[:baselines].min(), costs, np.inf)
         k = int(np.argmin(costs))
         return replace(plans[k], strategy="intra_dp", predicted_ms=predictions[k].latency_s * 1e3)
 
