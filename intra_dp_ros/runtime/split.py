@@ -27,10 +27,8 @@ from intra_dp_ros.wire.source import Source
 _CHECK_S = 0.01  # between looks at the link while waiting
 #: Give up when sending the rest would take this many times what the frame was expected to take.
 TOO_SLOW = 1.5
-
-
 #: A tile is overdue when it is in flight this many times as long as its bytes should take, and this much longer.
-_OVERDUE, _OVERDUE_S = 3.0, 0.03
+_OVERDUE, _OVERDUE_S = 2.5, 0.02
 #: A frame is late when it takes this many times what is expected of it, and this much longer [s].
 _LATE, _LATE_S = 1.25, 0.02
 
@@ -122,12 +120,13 @@ class RobotFrame:
                     raise TakeOver("sending the rest would take {:.0f} ms more".format(left * 1e3))
 
         self._check = check
+        began_at = uplink()
         self._send_inputs(inputs, source)
         chunks = self.part.plan.robot_chunks
         for chunk in range(chunks):
             if self._feed(inputs, chunk, chunks):
                 self._advance()
-        is_late = (lambda: False) if beside is None else lambda: self._is_late(beside, pulse.rtt, uplink())
+        is_late = (lambda: False) if beside is None else lambda: self._is_late(beside, pulse.rtt, began_at)
         while not self._stream.is_complete:
             tiles = self._wait(is_late)
             if not tiles:
@@ -218,6 +217,11 @@ class RobotFrame:
         return tiles
 
     def _is_late(self, beside: Beside, rtt_s: float, rate: float) -> bool:
+        """Whether the frame, or a tile of it, takes clearly longer than it should.
+
+        Args:
+            rate: of the link when the frame began: a tile that is late is late, though an estimate may have learnt why.
+        """
         if time.monotonic() - self.began > _LATE * beside.expected_s + _LATE_S:
             return True
         traffic = self._sender.traffic()
