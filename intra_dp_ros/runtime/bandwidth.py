@@ -10,7 +10,8 @@ application look like a slow link.
 
 Tiles are put together into trains, long enough that the jitter of threads does not count; each train gives one rate.
 The estimate is a weighted quantile of the newest rates.  A timed train weighs as long as the link needed for it: by
-bytes, what was fast would be remembered longer than what is slow, and a fall of the bandwidth be noticed late.
+bytes, what was fast would be remembered longer than what is slow, and a fall of the bandwidth be noticed late.  A
+single train much slower than those before and after it was a stall (of a radio, of a machine), and does not count.
 
 Thread-safe; one lock covers all state; no threads of its own.
 """
@@ -34,6 +35,7 @@ _LONGEST_PROBE_GAP_S = 0.25  # between tiles of one probe train; trains do not s
 _WINDOW_S = 0.5  # of trains that count
 _FADE_S, _TIMED_FADE_S = 0.15, 0.12  # a train counts 1/e for every so much of age
 _QUANTILE, _TIMED_QUANTILE = 0.65, 0.55
+_STALL, _STALL_S = 2.0, 0.04  # a stall: so long a train where those before and after it are so many times as fast
 _ALONE = 0.25  # weight of a train that the link was idle before: waking threads and TCP's start are in it
 _FRESH_S = 0.5  # an estimate is as good as new for so long
 _ENOUGH_TILES = 6  # measured tiles in the window that make an estimate trustworthy
@@ -47,6 +49,7 @@ class _Train(NamedTuple):
     tiles: int
     probe: bool
     timed: bool  # whether it is known when the link began with its tiles
+    fell: bool  # whether it is much slower than the one before
 
 
 class _Direction:
@@ -110,7 +113,10 @@ class _Direction:
             weight = float(self._bytes)
             if timed:
                 weight = _ALONE * duration + (1.0 - _ALONE) * min(self._queued, duration)
-            self._trains.append(_Train(ack.received, self._bytes / duration, weight, self._tiles, probe, timed))
+            rate = self._bytes / duration
+            fell = (timed and duration >= _STALL_S and bool(self._trains)
+                    and _STALL * rate < self._trains[-1].rate)
+            self._trains.append(_Train(ack.received, rate, weight, self._tiles, probe, timed, fell))
             self._begin()
             self._update(ack.received)
             self.newest = now
@@ -121,10 +127,11 @@ class _Direction:
     def _update(self, now: float) -> None:
         while not 0.0 <= now - self._trains[0].end <= _WINDOW_S:
             self._trains.popleft()  # too old, or of a receiver whose clock began anew
-        timed = [t for t in self._trains if t.timed]
+        every = list(self._trains)
+        trains = [t for t, after in zip(every, every[1:]) if not (t.fell and after.rate > _STALL * t.rate)] + every[-1:]
+        timed = [t for t in trains if t.timed]
         fade, share = (_TIMED_FADE_S, _TIMED_QUANTILE) if timed else (_FADE_S, _QUANTILE)
-        self.rate = _quantile([(t.rate, t.weight * math.exp((t.end - now) / fade)) for t in timed or self._trains],
-                              share)
+        self.rate = _quantile([(t.rate, t.weight * math.exp((t.end - now) / fade)) for t in timed or trains], share)
 
 
 def _quantile(weighted: List[Tuple[float, float]], share: float) -> float:

@@ -66,6 +66,22 @@ def test_a_step_is_followed_within_300_ms(before, after):
             assert sample.up == pytest.approx(after, rel=0.2), link.arrived
 
 
+@pytest.mark.parametrize("stall", [0.15, 0.3, 0.6])
+def test_a_stall_is_forgotten_with_the_next_small_train(stall):
+    """Nothing was carried for a while, as when a machine or a radio pauses; then a probe train of 16 kB crosses."""
+    link = Link(Trace([0.0, 2.0, 2.0 + stall], [12e6, 0.0, 12e6], 60.0))
+    frame = 0
+    while link.arrived < 2.0 + stall:
+        frame += 1
+        before = link.send(frame * 0.006, 50000, frame)
+    while not before.up < 6e6:  # the train that the stall fell into is not complete yet
+        before = link.send(link.arrived, 50000, frame)
+        assert link.arrived < 2.05 + stall  # for all that is known by now it may have been a fall
+    for k in range(4):
+        after = link.send(link.arrived + 0.25 if k == 0 else link.now, 4096, 0)
+    assert after.up > 6e6
+
+
 def test_without_the_offset_arrivals_alone_count():
     link = Link(Trace.constant(5e6), knows_offset=False)
     for k in range(40):
