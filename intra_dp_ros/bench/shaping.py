@@ -23,6 +23,7 @@ STEP_S = 0.1  # between looks at the trace
 OVERHEAD = 1514.0 / 1448.0
 LEAST_RATE = 1000.0  # [byte/s]: the kernel knows no rate of 0, and a packet that waits is not looked at again for long
 _BUCKET = 4000  # more than two packets [byte]
+_QUANTUM = 3000  # bytes that a class may send in its turn: two packets; the kernel would choose it by the rate, and complain
 _QUEUE_S, _LEAST_QUEUE = 0.2, 256 * 1024  # what waits for the air at most [byte]
 
 
@@ -148,7 +149,8 @@ def setup_lines(device: str, addresses: Sequence[str], server_rate: float) -> Li
         return ["qdisc add dev {} root tbf {}".format(device, _tbf(server_rate))]
     shared = _bits(server_rate)
     lines = ["qdisc add dev {} root handle 1: htb default 9".format(device),
-             "class add dev {} parent 1: classid 1:1 htb rate {} ceil {}".format(device, shared, shared)]
+             "class add dev {} parent 1: classid 1:1 htb rate {} ceil {} quantum {}".format(
+                 device, shared, shared, _QUANTUM)]
     for i, address in enumerate(addresses):
         lines.append("class add dev {} parent 1:1 classid 1:{:x} htb {}".format(
             device, _class(i), _htb(server_rate, server_rate / len(addresses))))
@@ -179,4 +181,4 @@ def _tbf(rate: float) -> str:
 
 
 def _htb(ceil: float, rate: float) -> str:
-    return "rate {} ceil {} burst {} cburst {}".format(_bits(rate), _bits(ceil), _BUCKET, _BUCKET)
+    return "rate {} ceil {} burst {} cburst {} quantum {}".format(_bits(rate), _bits(ceil), _BUCKET, _BUCKET, _QUANTUM)
