@@ -23,7 +23,7 @@ STEP_S = 0.1  # between looks at the trace
 OVERHEAD = 1514.0 / 1448.0
 LEAST_RATE = 1000.0  # [byte/s]: the kernel knows no rate of 0, and a packet that waits is not looked at again for long
 _BUCKET = 4000  # more than two packets [byte]
-_QUANTUM = 3000  # bytes that a class may send in its turn: two packets; the kernel would choose it by the rate, and complain
+_QUANTUM = 3000  # bytes a class may send in its turn, two packets: the kernel would go by the rate, and complain
 _QUEUE_S, _LEAST_QUEUE = 0.2, 256 * 1024  # what waits for the air at most [byte]
 
 
