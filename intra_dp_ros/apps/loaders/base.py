@@ -31,6 +31,7 @@ class LoadedModel:
     weights_note: str  # where the weights come from, or why they are random
     decode: str  # key of people.DECODERS; empty: outputs are not people
     threshold: float  # score from which a detection is worth showing, 0..1
+    labels: Tuple[str, ...] = ()  # of a classifier's classes, where they are known
 
 
 @dataclass(frozen=True)

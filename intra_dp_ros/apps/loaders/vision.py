@@ -120,7 +120,15 @@ def load_vision(request: Request) -> LoadedModel:
     has_places = family.as_list and make_fixed_size(module)
     module = VisionInput(module, family, mean_std, channels_last)
     module = Trimmed(module) if has_places else module
-    return LoadedModel(name, module.eval(), (spec,) * family.inputs, kind, note, "", 0.0)
+    return LoadedModel(name, module.eval(), (spec,) * family.inputs, kind, note, "", 0.0, _labels(torchvision, rest))
+
+
+def _labels(torchvision: Any, name: str) -> Tuple[str, ...]:
+    """The classes that torchvision's own weights of a model tell apart; () where they do not say."""
+    try:
+        return tuple(torchvision.models.get_model_weights(name).DEFAULT.meta.get("categories", ()))
+    except (AttributeError, KeyError, ValueError):  # torchvision before 0.14; a model without weights
+        return ()
 
 
 def _builders(torchvision: Any) -> Dict[str, Tuple[Family, Callable]]:

@@ -1,0 +1,25 @@
+"""A YAML file given to a launch file is loaded last and wins, over the package's files and over arguments."""
+import os
+import shutil
+import subprocess
+
+import pytest
+import yaml
+
+pytestmark = pytest.mark.skipif(shutil.which("roslaunch") is None, reason="roslaunch is not installed")
+LAUNCH = os.path.join(os.path.dirname(__file__), "..", "..", "..", "launch")
+
+
+@pytest.mark.parametrize("name, node", [
+    ("robot", "intra_dp_robot"), ("kapao", "kapao_node"), ("agrnav", "completion_node")])
+def test_the_users_file_wins(tmp_path, name, node):
+    (tmp_path / "mine.yaml").write_text("strategy: local\nthreads: 3\nprobe_rate: 0.5\n")
+    done = subprocess.run(["roslaunch", "--dump-params", os.path.join(LAUNCH, name + ".launch"), "strategy:=dsccs",
+                           "robot_id:=r7", "robot_slowdown:=2", "config:={}".format(tmp_path / "mine.yaml")],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+    if b"Resource not found" in done.stderr:
+        pytest.skip("the package is not on ROS_PACKAGE_PATH: scripts/run pytest")
+    found = yaml.safe_load(done.stdout)
+    mine = {key.rpartition("/")[2]: value for key, value in found.items() if key.startswith("/{}/".format(node))}
+    assert (mine["strategy"], mine["threads"], mine["probe_rate"]) == ("local", 3, 0.5)
+    assert (mine["robot_id"], mine["robot_slowdown"], mine["weights"]) == ("r7", 2, "")
