@@ -23,7 +23,7 @@ class Dashboard:
         ~get_status, ~set_strategy of robots' nodes; <ns>/server/get_status of servers; of robots that a page shows.
     Parameters:
         ~address (string, 127.0.0.1): to listen on; 0.0.0.0: all.
-        ~port (int, 8088): 0: any that is free.
+        ~port (int, 8088): 0: any that is free.  The node sets ~url (string) to where the page is.
         ~allow_control (bool; true on a loopback address, else false): whether the page may change strategies.
         ~fps (double, 5) [Hz]: of the pictures, at most.
         ~quality (int, 80): of their JPEGs, 10..95.
@@ -106,6 +106,7 @@ def main() -> None:
         raise SystemExit(1)
     rospy.on_shutdown(node.close)
     node.start()
+    rospy.set_param("~url", node.url)
     control = "strategies can be changed" if settings["allow_control"] else "strategies cannot be changed"
     rospy.loginfo("web page on %s, %s there", node.url, control)
     if not Guard(settings["address"]).is_loopback:

@@ -3,7 +3,9 @@
 
 const Charts = (() => {
   const NS = "http://www.w3.org/2000/svg";
-  const LANES = [["robot", "robot compute"], ["uplink", "uplink"], ["server", "server compute"], ["downlink", "downlink"]];
+  const LANES = [["robot", "robot compute"], ["uplink", "uplink"], ["server", "server compute"],
+    ["downlink", "downlink"]];
+  const GAP_S = 2;  // without points for so long, and much longer than between others, a line is interrupted
 
   function make(parent, name, attributes, text) {
     const element = document.createElementNS(NS, name);
@@ -67,7 +69,7 @@ const Charts = (() => {
     }
     groups.forEach(([name, spans], group) => {
       const top = 12 + group * (LANES.length * high + gap);
-      make(svg, "text", {class: "faint", x: left + 2, y: top}, name);
+      make(svg, "text", {class: "faint", x: left + 2, y: top}, `${name} ${number(end(spans) * 1e3)} ms`);
       LANES.forEach(([lane, words], row) => {
         const y = top + 4 + row * high, own = spans.filter(s => s.lane === lane);
         make(svg, "text", {x: left - 6, y: y + 12, "text-anchor": "end"}, narrow ? lane : words);
@@ -110,7 +112,9 @@ const Charts = (() => {
     for (const one of series) {
       const inside = one.points.filter(p => p[0] >= now - history);
       if (one.dots) {
-        for (const [t, value] of inside) if (value !== null) make(svg, "circle", {class: one.style, cx: x(t), cy: y(value), r: 3.2});
+        for (const [t, value] of inside) {
+          if (value !== null) make(svg, "circle", {class: one.style, cx: x(t), cy: y(value), r: 3.2});
+        }
       } else {
         const d = path(inside, x, y, one.steps);
         if (d) make(svg, "path", {class: `${one.style}${one.dashed ? " dashed" : ""}${one.thin ? " thin" : ""}`, d});
@@ -121,19 +125,27 @@ const Charts = (() => {
     legend.replaceChildren(...shown.map(([one, point]) => {
       const item = document.createElement("span"), mark = document.createElement("i");
       mark.className = `${one.style}${one.dashed ? " dashed" : ""}${one.dots ? " dot" : ""}`;
-      item.append(mark, one.dots ? `${one.name} ${one.points.length}` : `${one.name} ${number(point ? point[1] : null)}`);
+      item.append(mark, `${one.name} ${one.dots ? one.points.length : number(point ? point[1] : null)}`);
       return item;
     }));
   }
 
   // Several points of one pixel column become their range: the path stays short however many there are.
   function path(points, x, y, steps) {
-    let d = "", open = false, column = null, low = 0, high = 0, lastY = 0;
+    let d = "", open = false, column = null, low = 0, high = 0, lastY = 0, before = null;
+    const apart = points.slice(1).map((p, i) => p[0] - points[i][0]).sort((a, b) => a - b);
+    const longest = Math.max(GAP_S, 5 * (apart[apart.length >> 1] || 0));
     const flush = () => {
       if (column !== null && low !== high) d += `V${high.toFixed(1)}V${low.toFixed(1)}V${lastY.toFixed(1)}`;
     };
     for (const [t, value] of points) {
-      if (value === null) { flush(); open = false; column = null; continue; }
+      if (value === null || (before !== null && t - before > longest)) {
+        flush();
+        open = false;
+        column = null;
+      }
+      before = t;
+      if (value === null) continue;
       const px = x(t), py = y(value), now = Math.round(px * 2);
       if (open && now === column) {
         low = Math.min(low, py); high = Math.max(high, py); lastY = py;

@@ -155,7 +155,8 @@ function showServers() {
     const item = document.createElement("span"), gone = server.silent_s > 5;
     item.append(text("span", gone ? "silent" : server.level ? "problem" : "up",
       `pill ${gone || server.level > 1 ? "bad" : server.level ? "warn" : "good"}`),
-    ` ${server.name} on ${server.device}: ${gone ? `silent for ${server.silent_s.toFixed(0)} s, before: ` : ""}${server.message}`);
+    ` ${server.name} on ${server.device}: `,
+    `${gone ? `silent for ${server.silent_s.toFixed(0)} s, before: ` : ""}${server.message}`);
     return item;
   }) : [text("span", "no server yet")]));
 }
@@ -202,15 +203,15 @@ function showLast() {
       .map(([name, seconds]) => `${name.replace("_", " ")} ${Charts.number(seconds * 1e3)}`);
     entries.push(["frame", `${last.frame}, ${last.outcome}${last.reason ? `: ${last.reason}` : ""}`], ["plan", last.plan],
       ["latency", `${Charts.number(last.latency * 1e3)} ms, of it inference ${Charts.number(last.inference * 1e3)} ms` +
-        (last.predicted > 0 ? ` (expected ${Charts.number(last.predicted * 1e3)} ms)` : "")],
+        (last.predicted > 0 ? ` (expected ${Charts.number(last.predicted * 1e3)})` : "")],
       ["parts", `${parts.join(" · ")} ms`],
       ["sent, received", `${(last.bytes_up / 1e3).toFixed(1)} kB up, ${(last.bytes_down / 1e3).toFixed(1)} kB down`],
       ["energy", `${fixed(last.energy, 2)} J (${last.energy_source})`]);
     if (last.rel_error !== null && last.rel_error >= 0) entries.push(["exactness", `relative error ${last.rel_error.toExponential(1)}`]);
   }
   if (robot && robot.link && robot.link.confidence > 0) {
-    entries.push(["link", `${(robot.link.up / 1e6).toFixed(1)} MB/s up, round trip ${Charts.number(robot.link.rtt * 1e3)} ms ` +
-      `(from ${robot.link.source}, ${fixed(robot.link.age, 1)} s old)`]);
+    entries.push(["link", `${(robot.link.up / 1e6).toFixed(1)} MB/s up, round trip ` +
+      `${Charts.number(robot.link.rtt * 1e3)} ms (from ${robot.link.source}, ${fixed(robot.link.age, 1)} s old)`]);
   }
   const found = details[chosen];
   if (found && found.doing) entries.push(["doing", found.doing]);
@@ -232,7 +233,7 @@ function showStrategies() {
     const name = button.dataset.strategy;
     button.disabled = asking !== null || !news.allow_control || !socket;
     button.classList.toggle("unready", !ready[name]);
-    button.title = ready[name] ? "" : "its plans are not made, or not at the server, yet: frames run locally until they are";
+    button.title = ready[name] ? "" : "its plans are not made, or not at the server, yet: until then frames run locally";
     button.setAttribute("aria-pressed", String(found.strategy === name));
   }
   if (!names.length && found && found.problem) group.replaceChildren(text("span", found.problem, "note"));
@@ -263,9 +264,9 @@ function showDetails() {
     drawnFrame = null;
     return;
   }
-  const all = frame.spans, predicted = frame.predicted_s > 0 ? `, predicted ${ms(frame.predicted_s)} ms` : "";
-  $("gantt-title").textContent = `frame ${frame.frame}: ${ms(frame.inference_s)} ms${predicted}; ${frame.outcome}, ` +
-    `${frame.strategy}, ${frame.plan}; computing and transmitting overlap for ${ms(Charts.overlap(all))} ms` +
+  const all = frame.spans, expected = frame.predicted_s > 0 ? `, expected ${ms(frame.predicted_s)} ms` : "";
+  $("gantt-title").textContent = `frame ${frame.frame}, ${frame.strategy}, ${frame.outcome}: ${ms(frame.inference_s)} ms` +
+    `${expected}; computing and transmitting overlap for ${ms(Charts.overlap(all))} ms` +
     (found.problem ? ` – ${found.problem}` : "");
   const key = `${chosen} ${frame.frame} ${all.length} ${$("gantt").clientWidth}`;
   if (key !== drawnFrame) Charts.gantt($("gantt"), frame);
@@ -279,13 +280,15 @@ function showCharts() {
   Charts.lines($("latency"), $("latency-legend"), [
     {name: "in to out", style: "s-latency", thin: true, points: frames.map(f => [f[0], f[1]])},
     {name: "inference", style: "s-inference", points: frames.map(f => [f[0], f[2]])},
-    {name: "predicted", style: "s-predicted", dashed: true, points: frames.map(f => [f[0], f[3]])},
-    {name: "taken over", style: "s-takeover", dots: true, points: frames.filter(f => f[4] === "takeover").map(f => [f[0], f[1]])},
+    {name: "expected", style: "s-predicted", dashed: true, points: frames.map(f => [f[0], f[3]])},
+    {name: "taken over", style: "s-takeover", dots: true,
+      points: frames.filter(f => f[4] === "takeover").map(f => [f[0], f[1]])},
   ], now, news.history_s, cursors.latency);
   Charts.lines($("bandwidth"), $("bandwidth-legend"), [
-    {name: "up", style: "s-up", points: links.map(l => [l[0], l[1]])},
     {name: "down", style: "s-down", thin: true, points: links.map(l => [l[0], l[2]])},
-    {name: "planned for", style: "s-plan", dashed: true, steps: true, points: frames.map(f => [f[0], f[5] > 0 ? f[5] : null])},
+    {name: "up", style: "s-up", points: links.map(l => [l[0], l[1]])},
+    {name: "planned for", style: "s-plan", dashed: true, steps: true,
+      points: frames.map(f => [f[0], f[5] > 0 ? f[5] : null])},
   ], now, news.history_s, cursors.bandwidth);
 }
 
