@@ -15,10 +15,10 @@ START_S, ANSWER_S = 40.0, 20.0
 
 
 def find():
-    """Chromium's path, or None. Ubuntu's chromium-browser is a stub that asks for a snap: it does not count."""
+    """Chromium's path, or None. A snap (Ubuntu) does not count: it cannot see the folder that it is given."""
     for name in ("chromium", "google-chrome"):
         path = shutil.which(name)
-        if path is not None:
+        if path is not None and "snap" not in os.path.realpath(path):
             return path
     return None
 

@@ -201,13 +201,16 @@ function showLast() {
   if (last) {
     const parts = Object.entries(last.parts).filter(part => part[1] >= 5e-5)
       .map(([name, seconds]) => `${name.replace("_", " ")} ${Charts.number(seconds * 1e3)}`);
-    entries.push(["frame", `${last.frame}, ${last.outcome}${last.reason ? `: ${last.reason}` : ""}`], ["plan", last.plan],
+    const why = last.reason ? `: ${last.reason}` : "";
+    entries.push(["frame", `${last.frame}, ${last.outcome}${why}`], ["plan", last.plan],
       ["latency", `${Charts.number(last.latency * 1e3)} ms, of it inference ${Charts.number(last.inference * 1e3)} ms` +
         (last.predicted > 0 ? ` (expected ${Charts.number(last.predicted * 1e3)})` : "")],
       ["parts", `${parts.join(" · ")} ms`],
       ["sent, received", `${(last.bytes_up / 1e3).toFixed(1)} kB up, ${(last.bytes_down / 1e3).toFixed(1)} kB down`],
       ["energy", `${fixed(last.energy, 2)} J (${last.energy_source})`]);
-    if (last.rel_error !== null && last.rel_error >= 0) entries.push(["exactness", `relative error ${last.rel_error.toExponential(1)}`]);
+    if (last.rel_error !== null && last.rel_error >= 0) {
+      entries.push(["exactness", `relative error ${last.rel_error.toExponential(1)}`]);
+    }
   }
   if (robot && robot.link && robot.link.confidence > 0) {
     entries.push(["link", `${(robot.link.up / 1e6).toFixed(1)} MB/s up, round trip ` +
@@ -233,7 +236,7 @@ function showStrategies() {
     const name = button.dataset.strategy;
     button.disabled = asking !== null || !news.allow_control || !socket;
     button.classList.toggle("unready", !ready[name]);
-    button.title = ready[name] ? "" : "its plans are not made, or not at the server, yet: until then frames run locally";
+    button.title = ready[name] ? "" : "its plans are not made, or not at the server: until then frames run locally";
     button.setAttribute("aria-pressed", String(found.strategy === name));
   }
   if (!names.length && found && found.problem) group.replaceChildren(text("span", found.problem, "note"));
@@ -265,8 +268,8 @@ function showDetails() {
     return;
   }
   const all = frame.spans, expected = frame.predicted_s > 0 ? `, expected ${ms(frame.predicted_s)} ms` : "";
-  $("gantt-title").textContent = `frame ${frame.frame}, ${frame.strategy}, ${frame.outcome}: ${ms(frame.inference_s)} ms` +
-    `${expected}; computing and transmitting overlap for ${ms(Charts.overlap(all))} ms` +
+  $("gantt-title").textContent = `frame ${frame.frame}, ${frame.strategy}, ${frame.outcome}: ` +
+    `${ms(frame.inference_s)} ms${expected}; computing and transmitting overlap for ${ms(Charts.overlap(all))} ms` +
     (found.problem ? ` – ${found.problem}` : "");
   const key = `${chosen} ${frame.frame} ${all.length} ${$("gantt").clientWidth}`;
   if (key !== drawnFrame) Charts.gantt($("gantt"), frame);
