@@ -19,6 +19,7 @@ setup(**generate_distutils_setup(packages=[
     'intra_dp_ros.loss',
     'intra_dp_ros.loss.baselines',
     'intra_dp_ros.ros',
+    'intra_dp_ros.ros.web',
     'intra_dp_ros.runtime',
     'intra_dp_ros.wire',
-]))
+], package_data={'intra_dp_ros.ros.web': ['static/*']}))

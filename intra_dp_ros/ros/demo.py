@@ -21,6 +21,7 @@ from intra_dp_ros.bench.report import write_report
 from intra_dp_ros.bench.summary import summarise, text_summary
 from intra_dp_ros.ros.demo_apps import APPS, Heard
 from intra_dp_ros.ros.demo_listener import Listener
+from intra_dp_ros.ros.frame_spans import measured_spans
 from intra_dp_ros.ros.own_master import LaunchError, OwnMaster
 from intra_dp_ros.runtime.engine import device_name
 from intra_dp_ros.wire.shaper import Trace
@@ -202,14 +203,8 @@ class Demo:
         if not done:
             return dict(measured_spans=(), predicted_spans=(), gantt_frame=-1)
         frame = done[-1]
-        spans = [Span(s["lane"], s["start_s"] * 1e3, s["stop_s"] * 1e3, s["label"]) for s in frame["spans"]]
-        offset = robot["server_clock_offset_s"]
-        for served in server["robots"][robot["robot_id"]]["recent"]:
-            if served["frame"] == frame["frame"]:
-                spans += [Span("server", (a - offset - frame["began"]) * 1e3, (b - offset - frame["began"]) * 1e3,
-                               "compute") for a, b in served["spans"]]
-        expected = [Span(s["lane"], s["start_s"] * 1e3, s["stop_s"] * 1e3, s["label"])
-                    for s in frame["predicted_spans"]]
+        spans, expected = ([Span(s["lane"], s["start_s"] * 1e3, s["stop_s"] * 1e3, s["label"]) for s in found]
+                           for found in (measured_spans(frame, robot, [server]), frame["predicted_spans"]))
         return dict(measured_spans=tuple(spans), predicted_spans=tuple(expected), gantt_frame=frame["frame"])
 
 

@@ -14,13 +14,12 @@ from std_srvs.srv import Trigger
 
 from intra_dp_ros.bench.record import PARTS, BandwidthPoint, FrameSample
 from intra_dp_ros.msg import InferenceStats
+from intra_dp_ros.ros.board import OUTCOMES
 from intra_dp_ros.ros.conversions import image_from_msg
 from intra_dp_ros.ros.demo_apps import App
 from intra_dp_ros.srv import GetStatus, SetStrategy
 
 _SERVICE_S = 5.0
-_OUTCOMES = {InferenceStats.OUTCOME_LOCAL: "local", InferenceStats.OUTCOME_SPLIT: "split",
-             InferenceStats.OUTCOME_TAKEOVER: "takeover"}
 
 
 class Listener:
@@ -171,6 +170,6 @@ def sample_from_msg(msg: InferenceStats, strategy: str, time_s: float) -> FrameS
     return FrameSample(
         strategy=strategy, frame=msg.frame, stamp=msg.header.stamp.to_sec(), time_s=time_s,
         latency_ms=msg.latency * 1e3, inference_ms=msg.inference * 1e3, predicted_ms=msg.predicted * 1e3,
-        outcome=_OUTCOMES[msg.outcome], reason=msg.reason, state=msg.state, plan=msg.plan,
+        outcome=OUTCOMES[msg.outcome], reason=msg.reason, state=msg.state, plan=msg.plan,
         bandwidth_MBps=msg.bandwidth / 1e6, bytes_up=msg.bytes_up, bytes_down=msg.bytes_down, energy_j=msg.energy,
         rel_error=msg.rel_error, parts={name: getattr(msg, name) * 1e3 for name in PARTS})

@@ -4,7 +4,7 @@ rospy's own calls to the master have no timeout and hold its topic lock: with th
 """
 import http.client
 import xmlrpc.client
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Sequence, Tuple
 
 import rosgraph
 import rospy
@@ -55,6 +55,24 @@ class Master:
         for name in {name for names in nodes.values() for name in names}:
             answers[name] = name == self._name or self._answers(name)
         return [topic for topic in topics if any(answers[name] for name in nodes.get(topic, ()))]
+
+    def published(self) -> Dict[str, Tuple[str, List[str]]]:
+        """Topic -> (type, names of the nodes that publish it).
+
+        Raises:
+            MasterError: the master does not answer.
+        """
+        kinds = dict(self._ask(rosgraph.get_master_uri(), "getTopicTypes"))
+        published = self._ask(rosgraph.get_master_uri(), "getSystemState")[0]
+        return {topic: (kinds.get(topic, ""), nodes) for topic, nodes in published}
+
+    def services(self) -> List[str]:
+        """Names of all services.
+
+        Raises:
+            MasterError: the master does not answer.
+        """
+        return [name for name, _ in self._ask(rosgraph.get_master_uri(), "getSystemState")[2]]
 
     def register_again(self) -> None:
         """Tell a new master of all topics and services of this node; established connections are not touched.

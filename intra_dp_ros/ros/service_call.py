@@ -18,6 +18,7 @@ import rosgraph
 import rospy
 
 _LOOK_S = 0.1  # between looks at what the other side has acknowledged
+_NO_SERVER = "start the server (roslaunch intra_dp_ros server.launch) and give both sides the same ns"
 _MOST_REPLY = 128 << 20  # [byte]
 _SLICE = 1 << 18  # sent or received at once [byte]
 
@@ -47,8 +48,13 @@ class _Transport(xmlrpc.client.Transport):
         return connection
 
 
-def find_service(name: str, timeout_s: float) -> Tuple[str, int]:
+def find_service(name: str, timeout_s: float, remedy: str = _NO_SERVER) -> Tuple[str, int]:
     """Host and port of a service, asked of the ROS master.
+
+    Args:
+        name: of the service, resolved.
+        timeout_s: for the master's answer [s].
+        remedy: what to do when there is no such service.
 
     Raises:
         ServiceError: the master does not answer or knows no such service.
@@ -61,8 +67,7 @@ def find_service(name: str, timeout_s: float) -> Tuple[str, int]:
         raise ServiceError("the ROS master {} does not answer: {}".format(uri, error)) from None
     place = urlparse(found) if code == 1 else None
     if place is None or not place.hostname or not place.port:
-        raise ServiceError("there is no service {} on the ROS master {}: start the server (roslaunch intra_dp_ros "
-                           "server.launch) and give both sides the same ns".format(name, uri))
+        raise ServiceError("there is no service {} on the ROS master {}: {}".format(name, uri, remedy))
     return place.hostname, place.port
 
 
