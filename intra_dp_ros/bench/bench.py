@@ -17,7 +17,7 @@ from typing import Any, Dict, List, Optional, Sequence
 from intra_dp_ros.apps.models import ModelError
 from intra_dp_ros.bench import estimator_trial, namespaces, step_trial, testbed
 from intra_dp_ros.bench.campaign import Blocks, make_ready, play, time_scale_of
-from intra_dp_ros.bench.campaign_report import table, write_report
+from intra_dp_ros.bench.campaign_report import command_of, table, write_report
 from intra_dp_ros.bench.emulated import make_profiles
 from intra_dp_ros.bench.measured import bound, summarise
 from intra_dp_ros.bench.namespaces import TestbedError
@@ -105,7 +105,7 @@ class Bench:
               scale: float, emulated: str) -> Dict[str, Any]:
         least = None if self._options.no_bound else bound(setting, blocks, trace, strategies[-1])
         cell = summarise(blocks, setting, trace, strategies, scale, least, self._in_kernel)
-        cell["emulated"] = emulated
+        cell["emulated"], cell["command"] = emulated, command_of(sys.argv[1:])
         cell["estimator"] = estimator_trial.figures(blocks.estimates)
         raw = os.path.join(setting.folder, "{}.raw.json".format(re.sub(r"[^A-Za-z0-9_.-]", "_", trace.label)))
         with open(raw, "w", encoding="utf-8") as file:
@@ -194,6 +194,8 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument("--no-bound", action="store_true", help="leave the lower bound out")
     parser.add_argument("--relay", action="store_true", help="shape the link in user space, even as root")
     parser.add_argument("--json", default="", metavar="FILE", help="write the figures: an object, a list of several")
+    parser.add_argument("--from", default="", dest="earlier", metavar="FILE,...",
+                        help="measure nothing: write the report of what earlier runs wrote with --json")
     parser.add_argument("--report", default="", metavar="FILE", help="Markdown file to write (measured.md in --out)")
     parser.add_argument("--out", default="bench_out", help="folder of logs, raw data, report, pictures (%(default)s)")
     options = parser.parse_args(arguments)
@@ -239,6 +241,21 @@ def verdict(cells: Sequence[Dict[str, Any]]) -> List[str]:
     return broken
 
 
+def _report_of(files: Sequence[str], path: str) -> int:
+    cells: List[Dict[str, Any]] = []
+    try:
+        for name in files:
+            with open(name, encoding="utf-8") as file:
+                found = json.load(file)
+            cells += found if isinstance(found, list) else [found]
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        print("report: {}".format(write_report(cells, path, [])))
+    except (OSError, ValueError, KeyError) as error:
+        print("bench: no report of {}: {!r}".format(", ".join(files), error), file=sys.stderr)
+        return 1
+    return 0
+
+
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run the bench."""
     options = parse(arguments)
@@ -246,6 +263,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         signal.signal(sign, lambda *_: sys.exit(143))
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with it ignored
     use_threads(1)
+    if options.earlier:
+        return _report_of(options.earlier.split(","), options.report or os.path.join(options.out, "measured.md"))
     problem = "asked for with --relay" if options.relay else namespaces.missing()
     if problem:
         print("bench: {}; the link is shaped in user space instead: on this host's loopback, by the relay node".format(

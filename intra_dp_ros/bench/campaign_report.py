@@ -1,7 +1,7 @@
 """A campaign's tables and pictures, as Markdown with PNG files beside it."""
 import os
 import shlex
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 
@@ -42,22 +42,19 @@ def write_report(cells: Sequence[Mapping[str, Any]], path: str, arguments: Seque
         OSError: it cannot be written.
     """
     first = cells[0]
+    commands = list(dict.fromkeys(cell.get("command") or command_of(arguments) for cell in cells))
     lines = [
-        "# Measured", "",
-        "Written by `{}`.".format(" ".join(["scripts/bench"] + [shlex.quote(a) for a in _measuring(arguments)])), "",
+        "# Measured", "", "Written by", "", *("- `{}`".format(command) for command in commands), "",
         "Real nodes, real sockets, real clocks: {}; commit {}; link shaped by: {}, {} duplex; load average {:.1f}. "
         "Strategies take turns on the same pieces of the same trace, one frame after the other; latency is from the "
         "message with the image to the message with the result. Energy is the power model's, not measured; CPU is "
         "the robot's node as a share of one core. \"Measured / predicted\" is of the inference, without the frames "
         "that the robot took over.".format(
             first["machine"], first["commit"] or "unknown", first["link"], first["duplex"], first["load"]), ""]
-    ratio = improvement(cells)
-    if len(cells) > 1 and ratio == ratio:
-        lines += ["intra_dp's mean latency over the best other's in each cell, in geometric mean: {:.2f}.".format(
-            ratio), ""]
-    for cell in cells:
-        lines += ["## {} on {}".format(cell["model"], cell["trace"]), "", _conditions(cell), "", *table(cell), ""]
     stem = os.path.splitext(path)[0]
+    compared = [cell for cell in cells if comparison(cell) is not None]
+    if len(compared) > 1:
+        lines += [*summary(compared), "", *_pictures(compared, stem)]
     if len({cell["robots"] for cell in cells}) > 1:
         scaling.picture(cells, stem + "_scaling.png")
         lines += ["## Several robots on one server", "", *scaling.table(cells), "",
@@ -67,18 +64,72 @@ def write_report(cells: Sequence[Mapping[str, Any]], path: str, arguments: Seque
         step_trial.picture(steps, stem + "_steps.png")
         lines += ["## The link falls in mid-frame", "", *step_trial.table(steps), "",
                   "![When the link fell and what the frame took]({}_steps.png)".format(os.path.basename(stem)), ""]
-    for draw, what, words in ((draw_latency, "latency", "Latency of every strategy on every model and trace"),
-                              (draw_predicted, "predicted", "What was predicted and what was measured")):
-        draw(cells, "{}_{}.png".format(stem, what))
-        lines += ["![{}]({}_{}.png)".format(words, os.path.basename(stem), what), ""]
+    if len(compared) < 2:
+        lines += _pictures(cells, stem)
+    for cell in cells:
+        lines += ["## {} on {}, codec {}{}".format(cell["model"], cell["trace"], cell["codec"], ", {} robots".format(
+            cell["robots"]) if cell["robots"] > 1 else ""), "", _conditions(cell), "", *table(cell), ""]
     with open(path, "w", encoding="utf-8") as file:
         file.write("\n".join(lines))
     return path
 
 
-def _measuring(arguments: Sequence[str]) -> List[str]:
-    """Without the files that are written: they are nobody else's."""
-    return [a for a, before in zip(arguments, ["", *arguments]) if not {a, before} & {"--json", "--report", "--out"}]
+def command_of(arguments: Sequence[str]) -> str:
+    """The command line, without the files that are written: they are nobody else's."""
+    kept = [a for a, before in zip(arguments, ["", *arguments]) if not {a, before} & {"--json", "--report", "--out"}]
+    return " ".join(["scripts/bench"] + [shlex.quote(a) for a in kept])
+
+
+def comparison(cell: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
+    """intra_dp against the others of a cell; None where it or they are missing, and where several robots were compared.
+
+    Returns:
+        best, thriftiest: names of the others; latency, energy: intra_dp's over theirs; bound: the bound's over the best
+        one's latency; p95: intra_dp's over local's.
+    """
+    own = cell["strategies"].get("intra_dp", {})
+    others = {name: f for name, f in cell["strategies"].items() if name != "intra_dp" and f["mean_ms"]}
+    if not own.get("mean_ms") or not others or cell["robots"] > 1:
+        return None
+    best = min(others, key=lambda name: others[name]["mean_ms"])
+    thriftiest = min(others, key=lambda name: others[name]["energy_j"])
+    local = others.get("local", {}).get("p95_ms")
+    return {"best": best, "thriftiest": thriftiest, "latency": own["mean_ms"] / others[best]["mean_ms"],
+            "energy": own["energy_j"] / others[thriftiest]["energy_j"],
+            "bound": cell["bound_ms"] / others[best]["mean_ms"] if cell["bound_ms"] else None,
+            "p95": own["p95_ms"] / local if local else None}
+
+
+def summary(cells: Sequence[Mapping[str, Any]]) -> List[str]:
+    """A Markdown table: intra_dp against the best of the others, a row a cell, and geometric means."""
+    lines = ["| model | trace | codec | best other ms | intra_dp ms | ratio | no schedule below | thriftiest other J | "
+             "intra_dp J | ratio | p95 over local's | lost | largest error |", "|" + "---|" * 13]
+    found = [(cell, comparison(cell)) for cell in cells]
+    for cell, c in found:
+        own, others = cell["strategies"]["intra_dp"], cell["strategies"]
+        lines.append("| {} | {} | {} | {} ({}) | {} | {:.2f} | {} | {} ({}) | {} | {:.2f} | {} | {} | {:.0e} |".format(
+            _short(cell["model"]), cell["trace"].partition(" ")[0], cell["codec"],
+            number(others[c["best"]]["mean_ms"]), c["best"], number(own["mean_ms"]), c["latency"],
+            number(c["bound"], "{:.2f}"), number(others[c["thriftiest"]]["energy_j"], "{:.2f}"), c["thriftiest"],
+            number(own["energy_j"], "{:.2f}"), c["energy"], number(c["p95"], "{:.2f}"),
+            sum(f["frames_lost"] for f in others.values()), own["max_rel_error"]))
+    means = {what: float(np.exp(np.mean(np.log([c[what] for _, c in found if c[what]])))) if any(
+        c[what] for _, c in found) else None for what in ("latency", "bound", "energy")}
+    return lines + ["", "Geometric means of the ratios: latency {:.2f} (no schedule below {}), energy {:.2f}; largest "
+                    "latency {:.2f}.".format(means["latency"], number(means["bound"], "{:.2f}"), means["energy"],
+                                             max(c["latency"] for _, c in found))]
+
+
+def _pictures(cells: Sequence[Mapping[str, Any]], stem: str) -> List[str]:
+    lines = []
+    for draw, what, words in (
+            (draw_latency, "latency", "Latency of every strategy on every model and trace"),
+            (draw_energy, "energy", "Energy of every strategy on every model and trace"),
+            (draw_bandwidth, "bandwidth", "Latency against bandwidth"),
+            (draw_predicted, "predicted", "What was predicted and what was measured")):
+        draw(cells, "{}_{}.png".format(stem, what))
+        lines += ["![{}]({}_{}.png)".format(words, os.path.basename(stem), what), ""]
+    return lines
 
 
 def _conditions(cell: Mapping[str, Any]) -> str:
@@ -116,13 +167,8 @@ def draw_latency(cells: Sequence[Mapping[str, Any]], path: str) -> None:
         if cell["bound_ms"] is not None:
             axis.plot([k - 0.45, k + 0.45], [cell["bound_ms"] / _unit(cell)] * 2, color=INK, linestyle="--",
                       linewidth=1.0)
-    axis.set_xticks(range(len(cells)))
-    axis.set_xticklabels(["{}\n{}".format(_short(c["model"]), c["trace"].partition(",")[0]) for c in cells], fontsize=9)
-    axis.set_ylabel("latency over the best simple choice's mean")
-    axis.grid(axis="y", color=FAINT, linewidth=0.6)
-    axis.set_axisbelow(True)
-    axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9)
-    title(axis, "Mean (bar), means of blocks (dots), 95th percentile (line), lower bound (dashed)")
+    _label(axis, cells, "latency over the best other's mean",
+           "Mean (bar), means of blocks (dots), 95th percentile (line), lower bound (dashed)")
     save(fig, path)
 
 
@@ -135,6 +181,60 @@ def _unit(cell: Mapping[str, Any]) -> float:
 
 def _short(model: str) -> str:
     return model.partition("@")[0].rpartition(":")[2]
+
+
+def draw_energy(cells: Sequence[Mapping[str, Any]], path: str) -> None:
+    """A PNG: mean energy of a frame, by the power model, over the thriftiest other strategy's."""
+    names = list(dict.fromkeys(name for cell in cells for name in cell["strategies"]))
+    styles, width = style_of(names), 0.8 / len(names)
+    fig = figure(max(6.4, 2.4 + 1.8 * len(cells)), 3.6)
+    axis = fig.subplots()
+    for i, name in enumerate(names):
+        for k, cell in enumerate(cells):
+            energy = {n: f["energy_j"] for n, f in cell["strategies"].items() if f["energy_j"]}
+            if name in energy:
+                unit = min([e for n, e in energy.items() if n != "intra_dp"] or energy.values())
+                axis.bar(k + (i - (len(names) - 1) / 2) * width, energy[name] / unit, 0.9 * width,
+                         color=styles[name][0], label=name if k == 0 else None)
+    _label(axis, cells, "energy over the thriftiest other's", "Energy of the robot for a frame (power model)")
+    axis.set_yscale("log")
+    save(fig, path)
+
+
+def draw_bandwidth(cells: Sequence[Mapping[str, Any]], path: str) -> None:
+    """A PNG: every frame's latency against the bandwidth estimated when it began, a panel a model."""
+    models = list(dict.fromkeys((cell["model"], cell["codec"]) for cell in cells))
+    names = list(dict.fromkeys(name for cell in cells for name in cell["strategies"]))
+    styles, columns = style_of(names), min(3, len(models))
+    rows = -(-len(models) // columns)
+    fig = figure(3.2 * columns + 1.6, 2.8 * rows)
+    panels = np.atleast_1d(fig.subplots(rows, columns)).ravel()
+    for panel, (model, codec) in zip(panels, models):
+        for name in names:
+            points = [p for c in cells if (c["model"], c["codec"]) == (model, codec)
+                      for p in c["strategies"].get(name, {}).get("points", ()) if p[0] > 0]
+            panel.plot([p[0] for p in points], [p[1] for p in points], linestyle="", marker=".", markersize=3,
+                       alpha=0.6, color=styles[name][0], label=name)
+        panel.set_xscale("log")
+        panel.set_ylim(bottom=0.0)
+        title(panel, "{}, {}".format(_short(model), codec))
+    for panel in panels[len(models):]:
+        panel.set_visible(False)
+    panels[0].set_ylabel("latency [ms]")
+    panels[(rows - 1) * columns].set_xlabel("estimated bandwidth [MB/s]")
+    panels[min(columns, len(models)) - 1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9)
+    save(fig, path)
+
+
+def _label(axis: Any, cells: Sequence[Mapping[str, Any]], what: str, words: str) -> None:
+    axis.set_xticks(range(len(cells)))
+    axis.set_xticklabels(["{}\n{}\n{}".format(_short(c["model"]), c["trace"].partition(" ")[0], c["codec"])
+                          for c in cells], fontsize=8)
+    axis.set_ylabel(what)
+    axis.grid(axis="y", color=FAINT, linewidth=0.6)
+    axis.set_axisbelow(True)
+    axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9)
+    title(axis, words)
 
 
 def draw_predicted(cells: Sequence[Mapping[str, Any]], path: str) -> None:
@@ -154,16 +254,5 @@ def draw_predicted(cells: Sequence[Mapping[str, Any]], path: str) -> None:
                       label=name if k == 0 else None)
     axis.axhspan(0.9, 1.1, color=FAINT, alpha=0.5)
     axis.axhline(1.0, color=INK, linewidth=0.8)
-    axis.set_xticks(range(len(cells)))
-    axis.set_xticklabels(["{}\n{}".format(_short(c["model"]), c["trace"].partition(",")[0]) for c in cells], fontsize=9)
-    axis.set_ylabel("measured / predicted")
-    axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9)
-    title(axis, "Inference: median (marker) to 95th percentile (line)")
+    _label(axis, cells, "measured / predicted", "Inference: median (marker) to 95th percentile (line)")
     save(fig, path)
-
-
-def improvement(cells: Sequence[Dict[str, Any]]) -> float:
-    """Geometric mean over cells of intra_dp's mean latency over the best other's; nan without it."""
-    ratios = [c["strategies"]["intra_dp"]["mean_ms"] / _unit(c) for c in cells
-              if c["strategies"].get("intra_dp", {}).get("mean_ms")]
-    return float(np.exp(np.mean(np.log(ratios)))) if ratios else float("nan")

@@ -24,6 +24,7 @@ from intra_dp_ros.runtime.engine import device_name
 
 _MESSAGE_S, _RTT_S = 0.0003, 0.002  # as the robot plans with
 NOT_CHECKED = -1.0
+_POINTS = 400  # frames of a strategy whose bandwidth and latency are kept for a picture
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ def _of_strategy(blocks: Blocks, name: str, robots: int) -> Dict[str, Any]:
         "cpu_share": blocks.robot_s.get(name, 0.0) / robots / wall if wall else None,
         "server_cpu_share": blocks.server_s.get(name, 0.0) / wall if wall else None,
         **shares(frames),
+        "points": [[round(f["bandwidth_MBps"], 3), round(f["latency_ms"], 2)] for f in frames[:_POINTS]],
     }
 
 

@@ -7,7 +7,8 @@ import pytest
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 #: Page -> the files whose parameters it lists; those of `startup` hold for all inference nodes and are on robot's page.
 PAGES = {"robot": ("robot_node", "startup"), "server": ("server_node",),
-         "bandwidth_monitor": ("bandwidth_monitor_node",), "kapao": ("kapao_node",), "completion": ("completion_node",)}
+         "bandwidth_monitor": ("bandwidth_monitor_node",), "dashboard": ("dashboard_node",),
+         "kapao": ("kapao_node",), "completion": ("completion_node",)}
 #: Read in other ways than by a whole name: families of names, and what dynamic_reconfigure reads.
 OTHERS = {"power/compute", "power/transmit", "power/standby", "probe_rate", "origin_x", "origin_y", "origin_z"}
 

@@ -1,4 +1,5 @@
 """What a testbed needs no root for: names, commands for the kernel, processes, traces, schedules, figures."""
+import json
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import torch
 
 from intra_dp_ros.bench import bench, children, estimator_trial, frames, namespaces, shaping, testbed
 from intra_dp_ros.bench.campaign import Blocks, block_length, time_scale_of
-from intra_dp_ros.bench.campaign_report import improvement, table, write_report
+from intra_dp_ros.bench.campaign_report import comparison, summary, table, write_report
 from intra_dp_ros.bench.measured import summarise
 from intra_dp_ros.bench.namespaces import TestbedError, prefix_of, stale
 from intra_dp_ros.bench.testbed import Setting
@@ -150,7 +151,7 @@ def test_options_are_checked(monkeypatch, capsys):
 
 def _frame(strategy, latency, **other):
     return dict(dict(strategy=strategy, segment=0, robot=0, latency_ms=latency, inference_ms=latency,
-                     predicted_ms=100.0, outcome="split", reason="", energy_j=1.0, bytes_up=10 ** 6,
+                     predicted_ms=100.0, outcome="split", reason="", energy_j=1.0, bandwidth_MBps=4.0, bytes_up=10 ** 6,
                      bytes_down=10 ** 3, rel_error=-1.0, trace_s=0.0, parts={"robot_compute": 5.0}), **other)
 
 
@@ -169,11 +170,34 @@ def test_figures_of_a_cell_and_its_report(tmp_path):
     assert cell["strategies"]["local"]["cpu_share"] is None
     cell["estimator"] = estimator_trial.figures([])
     assert bench.verdict([cell]) == ["net on constant 4 MB/s, intra_dp: 1 frames were not answered"]
-    assert improvement([cell]) == pytest.approx(1.0) and len(table(cell)) > 4
+    assert len(table(cell)) > 4
+    found = comparison(cell)
+    assert (found["best"], found["latency"], found["energy"], found["bound"]) == ("local", 1.0, 1.0, 0.25)
+    assert found["p95"] == pytest.approx(own["p95_ms"] / 200.0)
+    assert "latency 1.00" in summary([cell, cell])[-1] and comparison(dict(cell, robots=2)) is None
     with open(write_report([cell], str(tmp_path / "m.md"), ["--seconds", "5", "--out", "x"])) as file:
         text = file.read()
     assert "Lower bound" in text and "`scripts/bench --seconds 5`" in text
-    assert (tmp_path / "m_latency.png").exists() and (tmp_path / "m_predicted.png").exists()
+    for what in ("latency", "energy", "bandwidth", "predicted"):
+        assert (tmp_path / "m_{}.png".format(what)).exists()
+
+
+def test_a_report_of_earlier_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(bench.shutil, "which", lambda name: name)
+    blocks = Blocks(frames=[_frame("local", 200.0, outcome="local", bytes_up=0), _frame("intra_dp", 100.0)])
+    cell = summarise(blocks, Setting("net", str(tmp_path)), open_trace("constant:4"), ["local", "intra_dp"], 1.0, 50.0,
+                     True)
+    cell.update(estimator=estimator_trial.figures([]), command="scripts/bench --models net")
+    (tmp_path / "one.json").write_text(json.dumps(cell))
+    (tmp_path / "two.json").write_text(json.dumps([dict(cell, codec="png"), dict(cell, robots=4)]))
+    report = str(tmp_path / "r.md")
+    assert bench.main(["--from", "{0}/one.json,{0}/two.json".format(tmp_path), "--report", report]) == 0
+    with open(report) as file:
+        text = file.read()
+    assert "scripts/bench --models net" in text and "Several robots" in text and "latency 0.50" in text
+    (tmp_path / "bad.json").write_text("{")
+    assert bench.main(["--from", str(tmp_path / "bad.json"), "--report", report]) == 1
+    assert "bad.json" in capsys.readouterr().err
 
 
 def test_errors_and_steps_of_an_estimate(tmp_path):
