@@ -49,27 +49,29 @@ class Bench:
     Args:
         options: see `parse`.
         in_kernel: whether the kernel shapes the link.
+
+    Attributes:
+        cells: what was measured so far, also when `run` ends with an error.
     """
 
     def __init__(self, options: argparse.Namespace, in_kernel: bool) -> None:
         self._options = options
         self._in_kernel = in_kernel
+        self.cells: List[Dict[str, Any]] = []
 
-    def run(self) -> List[Dict[str, Any]]:
+    def run(self) -> None:
         """All cells, one model after the other; a cell is written as soon as it is done.
 
         Raises:
             TestbedError, ModelError, RecordingError, ValueError, OSError: with what to do.
         """
-        cells = []
         for model in self._options.models.split(","):
             for robots in self._options.robots:
                 for adaptive in (True, False) if self._options.step else (True,):
-                    cells += self._model(model, robots, adaptive)
-        return cells
+                    self._model(model, robots, adaptive)
 
-    def _model(self, model: str, robots: int, adaptive: bool) -> List[Dict[str, Any]]:
-        options, cells = self._options, []
+    def _model(self, model: str, robots: int, adaptive: bool) -> None:
+        options = self._options
         strategies = names_of(options.strategies)
         name = model + ("_{}robots".format(robots) if robots > 1 else "") + ("" if adaptive else "_waiting")
         folder = os.path.join(options.out, re.sub(r"[^A-Za-z0-9_.-]", "_", name))
@@ -95,11 +97,11 @@ class Bench:
                 trace = open_trace(name, scale, options.seed)
                 print("{} on {}, {:.2f} MB/s on average".format(model, trace.label, trace.mean / 1e6), flush=True)
                 blocks = play(bed, trace, strategies, options.seconds, local_s, options.seed, _say, options.block)
-                cells.append(self._cell(setting, blocks, trace, strategies, scale, emulated))
+                cell = self._cell(setting, blocks, trace, strategies, scale, emulated)
                 if options.step:
-                    cells[-1]["steps"] = step_trial.figures(
+                    cell["steps"] = step_trial.figures(
                         step_trial.hits(blocks.frames, trace.trace, local_s), adaptive, blocks.frames)
-        return cells
+                self.cells.append(cell)
 
     def _cell(self, setting: Setting, blocks: Blocks, trace: NamedTrace, strategies: Sequence[str],
               scale: float, emulated: str) -> Dict[str, Any]:
@@ -241,6 +243,22 @@ def verdict(cells: Sequence[Dict[str, Any]]) -> List[str]:
     return broken
 
 
+def _keep(cells: List[Dict[str, Any]], options: argparse.Namespace) -> List[str]:
+    """Write what was measured, all of it or as far as the run came; what is wrong with it."""
+    if not cells:
+        return []
+    try:
+        if options.json:
+            with open(options.json, "w", encoding="utf-8") as file:
+                json.dump(cells[0] if len(cells) == 1 else cells, file, indent=1)
+        if not options.quick:
+            print("report: {}".format(write_report(
+                cells, options.report or os.path.join(options.out, "measured.md"), sys.argv[1:])))
+    except OSError as error:
+        return [*verdict(cells), str(error)]
+    return verdict(cells)
+
+
 def _report_of(files: Sequence[str], path: str) -> int:
     cells: List[Dict[str, Any]] = []
     try:
@@ -275,19 +293,14 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
             print("bench: removed what a killed run had left: {}".format(", ".join(left)))
     os.makedirs(options.out, exist_ok=True)
     broken: List[str] = []
+    run = Bench(options, not problem)
     try:
-        cells = Bench(options, not problem).run()
-        broken = verdict(cells)
-        if options.json:
-            with open(options.json, "w", encoding="utf-8") as file:
-                json.dump(cells[0] if len(cells) == 1 else cells, file, indent=1)
-        if not options.quick:
-            print("report: {}".format(write_report(
-                cells, options.report or os.path.join(options.out, "measured.md"), sys.argv[1:])))
+        run.run()
     except (TestbedError, ModelError, RecordingError, ValueError, OSError) as error:
         broken.append(str(error))
     except KeyboardInterrupt:
         broken.append("interrupted")
+    broken += _keep(run.cells, options)
     broken += ["left behind: " + name for name in testbed.left_over()]
     for line in broken:
         print("bench: {}".format(line), file=sys.stderr)
