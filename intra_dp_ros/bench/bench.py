@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any, Dict, List, Optional, Sequence
 
 from intra_dp_ros.apps.models import ModelError
-from intra_dp_ros.bench import estimator_trial, namespaces, step_trial, testbed
+from intra_dp_ros.bench import estimator_trial, idle_trial, namespaces, step_trial, testbed
 from intra_dp_ros.bench.campaign import Blocks, make_ready, play, time_scale_of
 from intra_dp_ros.bench.campaign_report import command_of, table, write_report
 from intra_dp_ros.bench.emulated import make_profiles
@@ -41,6 +41,8 @@ _ESTIMATOR = ["--models", "mobilenet_v3_small@1x480x640x3", "--strategies", "off
 
 _STEP = ["--emulate", "published", "--models", "kapao-style", "--strategies", "intra_dp", "--trace", "falls:12:0.5",
          "--seconds", "75", "--block", "75", "--no-bound"]
+_IDLE = ["--models", "mobilenet_v3_small@1x224x224x3", "--strategies", "offload", "--robots", "1,4", "--emulate", "1,1",
+         "--seconds", "20", "--no-bound"]
 
 
 class Bench:
@@ -52,12 +54,14 @@ class Bench:
 
     Attributes:
         cells: what was measured so far, also when `run` ends with an error.
+        idle: the same, of robots without frames.
     """
 
     def __init__(self, options: argparse.Namespace, in_kernel: bool) -> None:
         self._options = options
         self._in_kernel = in_kernel
         self.cells: List[Dict[str, Any]] = []
+        self.idle: List[Dict[str, Any]] = []
 
     def run(self) -> None:
         """All cells, one model after the other; a cell is written as soon as it is done.
@@ -90,6 +94,9 @@ class Bench:
         print("{}: nodes are starting; logs are in {}".format(model, folder), flush=True)
         with Testbed(setting, self._in_kernel, self._relay()) as bed:
             status = make_ready(bed, strategies, _say)
+            if options.idle:
+                self.idle.append(idle_trial.measure(bed, options.seconds))
+                return
             local_s = status["local_ms"] / 1e3
             scale = time_scale_of(model, local_s * 1e3) if options.time_scale == AUTO else float(options.time_scale)
             print("{}: {:.0f} ms on the robot alone{}".format(model, local_s * 1e3, _conditions(options, scale)))
@@ -169,6 +176,8 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
                         "intra_dp on steps, indoors, outdoors; pictures beside the raw data")
     parser.add_argument("--step", action="store_true", help="the link falls from 12 to 0.5 MB/s in mid-frame, with and "
                         "without computing beside a late link")
+    parser.add_argument("--idle", action="store_true", help="what robots cost the server that are connected and do "
+                        "nothing")
     parser.add_argument("--models", default="mobilenet_v3_small", metavar="NAME[@SHAPE],...",
                         help="models, with the shape of their input if not the default (%(default)s)")
     parser.add_argument("--strategies", default="local,offload,neurosurgeon,intra_dp",
@@ -201,7 +210,8 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument("--report", default="", metavar="FILE", help="Markdown file to write (measured.md in --out)")
     parser.add_argument("--out", default="bench_out", help="folder of logs, raw data, report, pictures (%(default)s)")
     options = parser.parse_args(arguments)
-    for is_asked, defaults in ((options.quick, _QUICK), (options.estimator, _ESTIMATOR), (options.step, _STEP)):
+    for is_asked, defaults in ((options.quick, _QUICK), (options.estimator, _ESTIMATOR), (options.step, _STEP),
+                                (options.idle, _IDLE)):
         if is_asked:  # what is given besides holds
             options = parser.parse_args(defaults + list(sys.argv[1:] if arguments is None else arguments))
     try:
@@ -301,6 +311,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     except KeyboardInterrupt:
         broken.append("interrupted")
     broken += _keep(run.cells, options)
+    if run.idle:
+        print("\n".join(idle_trial.in_words(run.idle)))
     broken += ["left behind: " + name for name in testbed.left_over()]
     for line in broken:
         print("bench: {}".format(line), file=sys.stderr)

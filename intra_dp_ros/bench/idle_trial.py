@@ -1,0 +1,38 @@
+"""What robots cost that are connected and do nothing: processor time of the server, of a robot's node."""
+import time
+from typing import Any, Dict, List, Mapping, Sequence
+
+from intra_dp_ros.bench.testbed import Testbed
+
+_SETTLE_S = 3.0
+
+
+def measure(testbed: Testbed, seconds: float) -> Dict[str, Any]:
+    """Shares of one core, robots ready and no frames.
+
+    Raises:
+        TestbedError: a process ended.
+    """
+    time.sleep(_SETTLE_S)
+    before = testbed.server.processor_s, sum(r.processor_s for r in testbed.robots)
+    began = time.monotonic()
+    while time.monotonic() - began < seconds:
+        testbed.check()
+        time.sleep(0.2)
+    wall = time.monotonic() - began
+    return {"robots": len(testbed.robots), "server_cpu_share": (testbed.server.processor_s - before[0]) / wall,
+            "robot_cpu_share": (sum(r.processor_s for r in testbed.robots) - before[1]) / wall / len(testbed.robots)}
+
+
+def per_robot(found: Sequence[Mapping[str, Any]]) -> float:
+    """The server's share of a core for each further robot, from the fewest to the most; nan of one number of robots."""
+    few, many = min(found, key=lambda f: f["robots"]), max(found, key=lambda f: f["robots"])
+    further = many["robots"] - few["robots"]
+    return (many["server_cpu_share"] - few["server_cpu_share"]) / further if further else float("nan")
+
+
+def in_words(found: Sequence[Mapping[str, Any]]) -> List[str]:
+    """A Markdown table and a sentence."""
+    lines = ["| idle robots | server, share of a core | a robot's node |", "|---|---|---|"]
+    lines += ["| {} | {:.1%} | {:.1%} |".format(f["robots"], f["server_cpu_share"], f["robot_cpu_share"]) for f in found]
+    return lines + ["", "Each further idle robot costs the server {:.2%} of a core.".format(per_robot(found))]
