@@ -210,8 +210,8 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument("--report", default="", metavar="FILE", help="Markdown file to write (measured.md in --out)")
     parser.add_argument("--out", default="bench_out", help="folder of logs, raw data, report, pictures (%(default)s)")
     options = parser.parse_args(arguments)
-    for is_asked, defaults in ((options.quick, _QUICK), (options.estimator, _ESTIMATOR), (options.step, _STEP),
-                                (options.idle, _IDLE)):
+    trials = ((options.quick, _QUICK), (options.estimator, _ESTIMATOR), (options.step, _STEP), (options.idle, _IDLE))
+    for is_asked, defaults in trials:
         if is_asked:  # what is given besides holds
             options = parser.parse_args(defaults + list(sys.argv[1:] if arguments is None else arguments))
     try:

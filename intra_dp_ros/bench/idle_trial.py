@@ -34,5 +34,5 @@ def per_robot(found: Sequence[Mapping[str, Any]]) -> float:
 def in_words(found: Sequence[Mapping[str, Any]]) -> List[str]:
     """A Markdown table and a sentence."""
     lines = ["| idle robots | server, share of a core | a robot's node |", "|---|---|---|"]
-    lines += ["| {} | {:.1%} | {:.1%} |".format(f["robots"], f["server_cpu_share"], f["robot_cpu_share"]) for f in found]
+    lines += ["| {robots} | {server_cpu_share:.1%} | {robot_cpu_share:.1%} |".format(**f) for f in found]
     return lines + ["", "Each further idle robot costs the server {:.2%} of a core.".format(per_robot(found))]
