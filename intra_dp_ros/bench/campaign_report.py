@@ -45,12 +45,12 @@ def write_report(cells: Sequence[Mapping[str, Any]], path: str, arguments: Seque
     commands = list(dict.fromkeys(cell.get("command") or command_of(arguments) for cell in cells))
     lines = [
         "# Measured", "", "Written by", "", *("- `{}`".format(command) for command in commands), "",
-        "Real nodes, real sockets, real clocks: {}; commit {}; link shaped by: {}, {} duplex; load average {:.1f}. "
+        "Real nodes, real sockets, real clocks: {}; link shaped by: {}, {} duplex; load average {:.1f}. "
         "Strategies take turns on the same pieces of the same trace, one frame after the other; latency is from the "
         "message with the image to the message with the result. Energy is the power model's, not measured; CPU is "
         "the robot's node as a share of one core. \"Measured / predicted\" is of the inference, without the frames "
         "that the robot took over.".format(
-            first["machine"], first["commit"] or "unknown", first["link"], first["duplex"], first["load"]), ""]
+            first["machine"], first["link"], first["duplex"], first["load"]), ""]
     stem = os.path.splitext(path)[0]
     compared = [cell for cell in cells if comparison(cell) is not None]
     if len(compared) > 1:
@@ -143,7 +143,7 @@ def _conditions(cell: Mapping[str, Any]) -> str:
     if cell["time_scale"] != 1.0:
         words += "; time scale {:.3g}: the trace is played so many times slower and carries so many times less".format(
             cell["time_scale"])
-    return words + "."
+    return words + (". Commit {}.".format(cell["commit"]) if cell["commit"] else ".")
 
 
 def draw_latency(cells: Sequence[Mapping[str, Any]], path: str) -> None:
