@@ -112,7 +112,9 @@ class Bench:
 
     def _cell(self, setting: Setting, blocks: Blocks, trace: NamedTrace, strategies: Sequence[str],
               scale: float, emulated: str) -> Dict[str, Any]:
-        least = None if self._options.no_bound else bound(setting, blocks, trace, strategies[-1])
+        # What encoding costs and saves is assumed when planning: no bound can be made of it.
+        is_bounded = not self._options.no_bound and setting.codec == "raw"
+        least = bound(setting, blocks, trace, strategies[-1]) if is_bounded else None
         cell = summarise(blocks, setting, trace, strategies, scale, least, self._in_kernel)
         cell["emulated"], cell["command"] = emulated, command_of(sys.argv[1:])
         cell["estimator"] = estimator_trial.figures(blocks.estimates)
