@@ -52,12 +52,13 @@ def write_report(cells: Sequence[Mapping[str, Any]], path: str, arguments: Seque
         "that the robot took over.".format(
             first["machine"], first["link"], first["duplex"], first["load"]), ""]
     stem = os.path.splitext(path)[0]
-    compared = [cell for cell in cells if comparison(cell) is not None]
+    several = scaling.series(cells)
+    compared = [cell for cell in cells if comparison(cell) is not None and cell not in several]
     if len(compared) > 1:
         lines += [*summary(compared), "", *_pictures(compared, stem)]
-    if len({cell["robots"] for cell in cells}) > 1:
-        scaling.picture(cells, stem + "_scaling.png")
-        lines += ["## Several robots on one server", "", *scaling.table(cells), "",
+    if several:
+        scaling.picture(several, stem + "_scaling.png")
+        lines += ["## Several robots on one server", "", *scaling.table(several), "",
                   "![Throughput and latency by robots]({}_scaling.png)".format(os.path.basename(stem)), ""]
     steps = [cell for cell in cells if "steps" in cell]
     if steps:

@@ -1,5 +1,5 @@
 """Several robots on one server: throughput, latency, how fair it is."""
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
@@ -30,6 +30,16 @@ def jain(values: Sequence[float]) -> float:
     """Jain's fairness index (Jain, Chiu, Hawe 1984); nan of nothing."""
     x = np.asarray(values, float)
     return float(x.sum() ** 2 / (len(x) * (x ** 2).sum())) if len(x) and x.any() else float("nan")
+
+
+def series(cells: Sequence[Mapping[str, Any]]) -> List[Mapping[str, Any]]:
+    """The cells of runs with several numbers of robots, all else alike."""
+    def alike(cell: Mapping[str, Any]) -> Tuple[Any, ...]:
+        return tuple(cell.get(name) for name in ("model", "trace", "codec", "command"))
+    counts: Dict[Tuple[Any, ...], set] = {}
+    for cell in cells:
+        counts.setdefault(alike(cell), set()).add(cell["robots"])
+    return [cell for cell in cells if len(counts[alike(cell)]) > 1]
 
 
 def table(cells: Sequence[Mapping[str, Any]]) -> List[str]:

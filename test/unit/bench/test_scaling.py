@@ -24,5 +24,7 @@ def test_shares_and_report(tmp_path):
                     server_cpu_share=0.5, cpu_share=None)
     cells = [{"model": "net", "trace": "t", "robots": n, "strategies": {"intra_dp": strategy}} for n in (1, 4)]
     assert "25%" in scaling.table(cells)[2] and len(scaling.table(cells)) == 4
+    alone = dict(cells[0], model="other")
+    assert scaling.series([*cells, alone]) == cells and scaling.series([alone]) == []
     scaling.picture(cells, str(tmp_path / "s.png"))
     assert (tmp_path / "s.png").stat().st_size > 0
