@@ -1,4 +1,4 @@
-"""The documentation says what the code does: every parameter of a node is on its page, and every link leads somewhere."""
+"""The documentation says what the code does: every parameter of a node is on its page, every link leads somewhere."""
 import os
 import re
 
@@ -30,8 +30,8 @@ def read_in(*names):
 def test_parameters_are_documented(page):
     text = text_of("docs", "nodes", page + ".md")
     rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `~")]
-    documented = {name for row in rows for name in re.findall(r"`~([a-z_/]+)`", row)} - {"get_status", "set_strategy",
-                                                                                        "set_parameters"}
+    documented = {name for row in rows for name in re.findall(r"`~([a-z_/]+)`", row)}
+    documented -= {"get_status", "set_strategy", "set_parameters"}
     missing = {name for name in read_in(*PAGES[page]) if "`~{}`".format(name) not in text}
     assert not missing, "{}.md does not say what these are: {}".format(page, missing)
     unknown = documented - read_in(*PAGES[page], "startup") - OTHERS
@@ -41,7 +41,8 @@ def test_parameters_are_documented(page):
 def pages():
     found = [("README.md",)]
     for folder, _, names in os.walk(os.path.join(ROOT, "docs")):
-        found += [tuple(os.path.relpath(os.path.join(folder, n), ROOT).split(os.sep)) for n in names if n.endswith(".md")]
+        found += [tuple(os.path.relpath(os.path.join(folder, name), ROOT).split(os.sep)) for name in names
+                  if name.endswith(".md")]
     return sorted(found)
 
 

@@ -62,12 +62,14 @@ class Browser:
         return found["result"].get("value")
 
     def until(self, expression, what, seconds):
-        """Wait until an expression is true."""
+        """Wait until an expression is true; while what it speaks of is not there yet, it is not."""
         end = time.monotonic() + seconds
-        while not self.evaluate(expression):
+        patient = "(() => {{ try {{ return {}; }} catch (error) {{ return false; }} }})()".format(expression)
+        while not self.evaluate(patient):
             if time.monotonic() > end:
-                raise AssertionError("{} did not happen within {:.0f} s: {} is false; errors {}; the page says:\n{}".format(
-                    what, seconds, expression, self.errors, self.evaluate("document.body.innerText")))
+                raise AssertionError("{} did not happen within {:.0f} s: {} is false; errors {}; the page says:\n{}"
+                                     .format(what, seconds, expression, self.errors,
+                                             self.evaluate("document.body.innerText")))
             time.sleep(0.1)
 
     def screenshot(self, path):

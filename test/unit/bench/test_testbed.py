@@ -189,7 +189,8 @@ def test_a_report_of_earlier_runs(tmp_path, monkeypatch, capsys):
                      True)
     cell.update(estimator=estimator_trial.figures([]), command="scripts/bench --models net")
     (tmp_path / "one.json").write_text(json.dumps(cell))
-    (tmp_path / "two.json").write_text(json.dumps([dict(cell, codec="png"), dict(cell, codec="lz4"), dict(cell, robots=4)]))
+    (tmp_path / "two.json").write_text(json.dumps(
+        [dict(cell, codec="png"), dict(cell, codec="lz4"), dict(cell, robots=4)]))
     report = str(tmp_path / "r.md")
     assert bench.main(["--from", "{0}/one.json,{0}/two.json".format(tmp_path), "--report", report]) == 0
     with open(report) as file:
