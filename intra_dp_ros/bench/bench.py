@@ -83,8 +83,7 @@ class Bench:
         setting = Setting(
             model=model, folder=folder, robots=robots, robot_speed=options.robot_speed,
             slowed_by=options.slowed_by, duplex=options.duplex, codec=options.codec, objective=options.objective,
-            adaptive=adaptive,
-            seed=options.seed, records_acks=options.estimator, server_rate=options.server_MBps * 1e6)
+            adaptive=adaptive, seed=options.seed, records_acks=options.estimator, server_rate=options.server_MBps * 1e6)
         emulated = ""
         if options.emulate:
             robot, server, emulated = make_profiles(options.emulate, model, options.seed, *(
@@ -272,6 +271,7 @@ def _keep(cells: List[Dict[str, Any]], options: argparse.Namespace) -> List[str]
 
 
 def _report_of(files: Sequence[str], path: str) -> int:
+    """Write the report of earlier runs; the exit code."""
     cells: List[Dict[str, Any]] = []
     try:
         for name in files:

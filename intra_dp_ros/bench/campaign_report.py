@@ -1,7 +1,7 @@
 """A campaign's tables and pictures, as Markdown with PNG files beside it."""
 import os
 import shlex
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -147,37 +147,53 @@ def _conditions(cell: Mapping[str, Any]) -> str:
     return words + (". Commit {}.".format(cell["commit"]) if cell["commit"] else ".")
 
 
-def draw_latency(cells: Sequence[Mapping[str, Any]], path: str) -> None:
-    """A PNG: mean and 95th percentile, a group of bars a cell; dots are the means of single blocks."""
+class _Mark(NamedTuple):
+    """A strategy of a cell in a picture with a group a cell."""
+
+    x: float
+    cell: Mapping[str, Any]
+    found: Mapping[str, Any]  # the strategy's figures
+    colour: str
+    marker: str
+    label: Optional[str]  # for the legend: the strategy, once
+
+
+def _marks(cells: Sequence[Mapping[str, Any]]) -> Tuple[float, List[_Mark]]:
+    """Width of a bar, and every strategy of every cell."""
     names = list(dict.fromkeys(name for cell in cells for name in cell["strategies"]))
     styles, width = style_of(names), 0.8 / len(names)
+    return width, [_Mark(k + (i - (len(names) - 1) / 2) * width, cell, cell["strategies"][name], *styles[name],
+                         name if k == 0 else None)
+                   for i, name in enumerate(names) for k, cell in enumerate(cells) if name in cell["strategies"]]
+
+
+def draw_latency(cells: Sequence[Mapping[str, Any]], path: str) -> None:
+    """A PNG: mean and 95th percentile, a group of bars a cell; dots are the means of single blocks."""
+    width, marks = _marks(cells)
     fig = figure(max(6.4, 2.4 + 2.2 * len(cells)), 4.6)
     axis = fig.subplots()
-    for i, name in enumerate(names):
-        for k, cell in enumerate(cells):
-            found = cell["strategies"].get(name)
-            if found is None or found["mean_ms"] is None:
-                continue
-            x = k + (i - (len(names) - 1) / 2) * width
-            unit = _unit(cell)
-            axis.bar(x, found["mean_ms"] / unit, 0.9 * width, color=styles[name][0], label=name if k == 0 else None)
-            axis.plot(x, found["p95_ms"] / unit, marker="_", markersize=60 * width, color=INK)
-            blocks = [b / unit for b in found["block_means_ms"] if b is not None]
-            axis.plot([x] * len(blocks), blocks, linestyle="", marker=".", markersize=3, color=INK, alpha=0.5)
+    for mark in marks:
+        found, unit = mark.found, _unit(mark.cell, "mean_ms")
+        if found["mean_ms"] is None:
+            continue
+        axis.bar(mark.x, found["mean_ms"] / unit, 0.9 * width, color=mark.colour, label=mark.label)
+        axis.plot(mark.x, found["p95_ms"] / unit, marker="_", markersize=60 * width, color=INK)
+        blocks = [b / unit for b in found["block_means_ms"] if b is not None]
+        axis.plot([mark.x] * len(blocks), blocks, linestyle="", marker=".", markersize=3, color=INK, alpha=0.5)
     for k, cell in enumerate(cells):
         if cell["bound_ms"] is not None:
-            axis.plot([k - 0.45, k + 0.45], [cell["bound_ms"] / _unit(cell)] * 2, color=INK, linestyle="--",
+            axis.plot([k - 0.45, k + 0.45], [cell["bound_ms"] / _unit(cell, "mean_ms")] * 2, color=INK, linestyle="--",
                       linewidth=1.0)
     _label(axis, cells, "latency over the best other's mean",
            "Mean (bar), means of blocks (dots), 95th percentile (line), lower bound (dashed)")
     save(fig, path)
 
 
-def _unit(cell: Mapping[str, Any]) -> float:
-    """The best other strategy's mean [ms]; intra_dp's own when it is alone."""
-    means = {name: f["mean_ms"] for name, f in cell["strategies"].items() if f["mean_ms"]}
-    others = [mean for name, mean in means.items() if name != "intra_dp"]
-    return min(others or list(means.values()) or [1.0])
+def _unit(cell: Mapping[str, Any], what: str) -> float:
+    """The least of a figure among the other strategies; intra_dp's own when it is alone."""
+    values = {name: f[what] for name, f in cell["strategies"].items() if f[what]}
+    others = [value for name, value in values.items() if name != "intra_dp"]
+    return min(others or list(values.values()) or [1.0])
 
 
 def _short(model: str) -> str:
@@ -186,17 +202,13 @@ def _short(model: str) -> str:
 
 def draw_energy(cells: Sequence[Mapping[str, Any]], path: str) -> None:
     """A PNG: mean energy of a frame, by the power model, over the thriftiest other strategy's."""
-    names = list(dict.fromkeys(name for cell in cells for name in cell["strategies"]))
-    styles, width = style_of(names), 0.8 / len(names)
+    width, marks = _marks(cells)
     fig = figure(max(6.4, 2.4 + 1.8 * len(cells)), 3.6)
     axis = fig.subplots()
-    for i, name in enumerate(names):
-        for k, cell in enumerate(cells):
-            energy = {n: f["energy_j"] for n, f in cell["strategies"].items() if f["energy_j"]}
-            if name in energy:
-                unit = min([e for n, e in energy.items() if n != "intra_dp"] or energy.values())
-                axis.bar(k + (i - (len(names) - 1) / 2) * width, energy[name] / unit, 0.9 * width,
-                         color=styles[name][0], label=name if k == 0 else None)
+    for mark in marks:
+        if mark.found["energy_j"]:
+            axis.bar(mark.x, mark.found["energy_j"] / _unit(mark.cell, "energy_j"), 0.9 * width, color=mark.colour,
+                     label=mark.label)
     _label(axis, cells, "energy over the thriftiest other's", "Energy of the robot for a frame (power model)")
     axis.set_yscale("log")
     save(fig, path)
@@ -240,19 +252,15 @@ def _label(axis: Any, cells: Sequence[Mapping[str, Any]], what: str, words: str)
 
 def draw_predicted(cells: Sequence[Mapping[str, Any]], path: str) -> None:
     """A PNG: measured over predicted, median to 95th percentile, of every strategy on every cell."""
-    names = list(dict.fromkeys(name for cell in cells for name in cell["strategies"]))
-    styles = style_of(names)
+    _, marks = _marks(cells)
     fig = figure(max(6.4, 2.4 + 1.8 * len(cells)), 3.6)
     axis = fig.subplots()
-    for i, name in enumerate(names):
-        for k, cell in enumerate(cells):
-            ratio = cell["strategies"].get(name, {}).get("measured_over_predicted", {})
-            if ratio.get("median") is None:
-                continue
-            x = k + (i - (len(names) - 1) / 2) * 0.8 / len(names)
-            axis.plot([x, x], [ratio["median"], ratio["p95"]], color=styles[name][0], linewidth=2.0)
-            axis.plot(x, ratio["median"], marker=styles[name][1], color=styles[name][0],
-                      label=name if k == 0 else None)
+    for mark in marks:
+        ratio = mark.found["measured_over_predicted"]
+        if ratio["median"] is None:
+            continue
+        axis.plot([mark.x, mark.x], [ratio["median"], ratio["p95"]], color=mark.colour, linewidth=2.0)
+        axis.plot(mark.x, ratio["median"], marker=mark.marker, color=mark.colour, label=mark.label)
     axis.axhspan(0.9, 1.1, color=FAINT, alpha=0.5)
     axis.axhline(1.0, color=INK, linewidth=0.8)
     _label(axis, cells, "measured / predicted", "Inference: median (marker) to 95th percentile (line)")

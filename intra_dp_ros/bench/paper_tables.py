@@ -174,11 +174,15 @@ def everything(results: Results, name: str) -> str:
 
 def ablations(results: Results, data: Data, seconds: float) -> str:
     """What keeps ours from its aim, where it misses it: the mean latency with one assumption changed at a time."""
-    missed = [(case, e, aim) for case in CASES for e, aim in zip(ENVIRONMENTS, _TARGETS[case.name])
-              if results["lossless", case.name, e]["strategies"]["intra_dp"]["mean_ms"] > aim]
-    rows = []
-    for case, e, aim in missed:
-        tiling = tiling_of(case, "uint8")
+    rows, tilings = [], {}
+    for case, e, aim in ((case, e, aim) for case in CASES for e, aim in zip(ENVIRONMENTS, _TARGETS[case.name])):
+        cell = results["lossless", case.name, e]
+        ours = cell["strategies"]["intra_dp"]["mean_ms"]
+        if ours <= aim:
+            continue
+        if case.name not in tilings:
+            tilings[case.name] = tiling_of(case, "uint8")
+        tiling = tilings[case.name]
         mapped = device_csv.map_rows(tiling, device_csv.read(data.profile(case)), scale=hardware.PUBLISHED_SCALE)
         trace = Trace.read(data.trace(e))
 
@@ -188,10 +192,9 @@ def ablations(results: Results, data: Data, seconds: float) -> str:
             simulation = Simulation(tiling, mapped.robot, mapped.server, link, LOSSLESS)
             return summary(simulation.drive("intra_dp", trace, seconds or trace.period, oracle))["mean_ms"]
         best = {"rtt_s": 0.0003, "slowdown": 1.0, "per_message_s": 0.0}
-        found = [mean(), *(mean(**{name: value}) for name, value in best.items()), mean(oracle=True),
-                 mean(oracle=True, **best)]
-        bound = results["lossless", case.name, e]["bound_ms"]
-        rows.append((case.name, e, str(aim), *("{:.1f}".format(x) for x in (*found, bound))))
+        found = [ours, *(mean(**{name: value}) for name, value in best.items()), mean(oracle=True),
+                 mean(oracle=True, **best), cell["bound_ms"]]
+        rows.append((case.name, e, str(aim), *("{:.1f}".format(x) for x in found)))
     return table(("model", "environment", "aim ms", "ours ms", "round trip 0.3 ms", "encoder as fast as measured here",
                   "messages cost nothing", "bandwidth known", "all four", "bound ms"), rows)
 

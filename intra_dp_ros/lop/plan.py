@@ -55,6 +55,10 @@ class Plan:
         """Whether the server has no part in it."""
         return not self.transfers
 
+    def travelling(self, direction: str) -> Dict[int, Interval]:
+        """Tensor -> its rows that travel in a direction."""
+        return {t.tensor: Interval(t.start, t.stop) for t in self.transfers if t.direction == direction}
+
     def in_words(self, tiling: Tiling) -> str:
         """One line for people: how much the robot computes, what travels."""
         if self.is_local:

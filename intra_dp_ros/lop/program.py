@@ -143,7 +143,7 @@ class Program:
     def of_robot(kernels: Kernels, plan: Plan) -> "Program":
         """The robot's side: its rows of every operator, all outputs kept, rows to send handed out."""
         tiling = kernels.tiling
-        sent, received = _by_direction(plan, UP), _by_direction(plan, DOWN)
+        sent, received = plan.travelling(UP), plan.travelling(DOWN)
         arrives = {t: rows.start for t, rows in received.items()}
         arrives.update({t: 0 for t in tiling.graph.inputs})
         return Program(kernels, plan.robot_start, [r.rows for r in tiling.rules],
@@ -153,14 +153,10 @@ class Program:
     @staticmethod
     def of_server(kernels: Kernels, plan: Plan) -> "Program":
         """The server's side: rows from 0 on of every operator, results handed out."""
-        sent, received = _by_direction(plan, DOWN), _by_direction(plan, UP)
+        sent, received = plan.travelling(DOWN), plan.travelling(UP)
         return Program(kernels, [0] * len(plan.server_stop), plan.server_stop, sent, (),
                        {t: rows.start for t, rows in received.items()}, plan.grain,
                        wave_stops(kernels.tiling, plan.server_stop, sent, plan.waves))
-
-
-def _by_direction(plan: Plan, direction: str) -> Dict[int, Interval]:
-    return {t.tensor: Interval(t.start, t.stop) for t in plan.transfers if t.direction == direction}
 
 
 def _chained(kernels: Kernels, active: Sequence[int], first: Sequence[int], last: Sequence[int],

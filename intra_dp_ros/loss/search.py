@@ -79,7 +79,7 @@ class Search:
             _evolve(self._pool, np.random.RandomState(seed), generations,
                     lambda: should_stop() or time.monotonic() > until, progress)
             for column, k in enumerate(self._carrying):
-                last = (*self._pool.best(column, _FINALISTS), self._pool.fastest(column))
+                last = dict.fromkeys([*self._pool.best(column, _FINALISTS), self._pool.fastest(column)])
                 found[k] = [self._small.expand(self._pool.plan(i, column)) for i in last]
         self._baselines = baseline_plans(self._tiling, self._timeline, self._links, self._codec, self._streamed)
         self._found = [self._best([*plain, *more_seeds, *plans], link, len(plain))

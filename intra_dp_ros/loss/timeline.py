@@ -161,8 +161,7 @@ class _Run:
         self._plan = plan
         self._link = link
         self._carrier = carrier
-        up = {t.tensor: Interval(t.start, t.stop) for t in plan.transfers if t.direction == UP}
-        down = {t.tensor: Interval(t.start, t.stop) for t in plan.transfers if t.direction == DOWN}
+        up, down = plan.travelling(UP), plan.travelling(DOWN)
         self._codec = {(t.tensor, t.direction): link.costs(t.codec, t.tensor) for t in plan.transfers}
         inputs = {t: (0, tiling.rows[t]) for t in tiling.graph.inputs}
         rows = [rule.rows for rule in tiling.rules]

@@ -56,23 +56,15 @@ class Master:
             answers[name] = name == self._name or self._answers(name)
         return [topic for topic in topics if any(answers[name] for name in nodes.get(topic, ()))]
 
-    def published(self) -> Dict[str, Tuple[str, List[str]]]:
-        """Topic -> (type, names of the nodes that publish it).
+    def registered(self) -> Tuple[Dict[str, Tuple[str, List[str]]], List[str]]:
+        """Topic -> (type, names of the nodes that publish it), and the names of all services.
 
         Raises:
             MasterError: the master does not answer.
         """
         kinds = dict(self._ask(rosgraph.get_master_uri(), "getTopicTypes"))
-        published = self._ask(rosgraph.get_master_uri(), "getSystemState")[0]
-        return {topic: (kinds.get(topic, ""), nodes) for topic, nodes in published}
-
-    def services(self) -> List[str]:
-        """Names of all services.
-
-        Raises:
-            MasterError: the master does not answer.
-        """
-        return [name for name, _ in self._ask(rosgraph.get_master_uri(), "getSystemState")[2]]
+        published, _, services = self._ask(rosgraph.get_master_uri(), "getSystemState")
+        return {topic: (kinds.get(topic, ""), nodes) for topic, nodes in published}, [name for name, _ in services]
 
     def register_again(self) -> None:
         """Tell a new master of all topics and services of this node; established connections are not touched.

@@ -44,7 +44,8 @@ class Watcher:
             self._master.register_again()
         self._master_pid = pid
         pictures: Dict[str, List[str]] = {}
-        for topic, (kind, nodes) in self._master.published().items():
+        topics, services = self._master.registered()
+        for topic, (kind, nodes) in topics.items():
             if kind == "intra_dp_ros/InferenceStats":
                 self._subscribe(topic, InferenceStats, self._board.on_stats)
             elif kind == "intra_dp_ros/BandwidthEstimate":
@@ -55,7 +56,7 @@ class Watcher:
                 for node in nodes:
                     pictures.setdefault(node, []).append(topic)
         self._board.on_pictures(pictures)
-        self.server_services = sorted(name for name in self._master.services() if name.endswith(_SERVER_STATUS))
+        self.server_services = sorted(name for name in services if name.endswith(_SERVER_STATUS))
 
     def _subscribe(self, topic: str, cls: type, handle: Callable[[Any, float], None]) -> None:
         if topic not in self._known:

@@ -5,7 +5,7 @@ master may be slow to answer; one more for each topic encodes, and leaves out wh
 """
 import threading
 import time
-from typing import Callable, Dict, FrozenSet, Iterable
+from typing import Callable, Dict
 
 import cv2
 import numpy as np
@@ -15,6 +15,7 @@ from sensor_msgs.msg import Image
 from intra_dp_ros.ros.conversions import ImageError, image_from_msg
 from intra_dp_ros.ros.mailbox import Mailbox
 from intra_dp_ros.ros.web.jsontext import to_json
+from intra_dp_ros.ros.web.wants import Wants
 
 _WIDEST = 1280  # [pixel]; wider images are made smaller: browsers far away are not to fill the robot's link
 _BUFFER_BYTES = 2 ** 24  # rospy's default delivers old images
@@ -24,8 +25,8 @@ Deliver = Callable[[str, bytes], None]
 Complain = Callable[[str, str], None]
 
 
-class Pictures:
-    """Subscribes to what is wanted.
+class Pictures(Wants):
+    """Subscribes to the topics that are wanted.
 
     Args:
         fps: of each topic, at most [Hz].
@@ -35,24 +36,7 @@ class Pictures:
 
     def __init__(self, fps: float, quality: int, deliver: Deliver, complain: Complain) -> None:
         self._make: Callable[[str], _Feed] = lambda topic: _Feed(topic, 1.0 / fps, quality, deliver, complain)
-        self._wanted: FrozenSet[str] = frozenset()
-        self._change = threading.Condition()
-        self._closed = False
-        self._thread = threading.Thread(target=self._run, name="picture_topics", daemon=True)
-        self._thread.start()
-
-    def want(self, topics: Iterable[str]) -> None:
-        """The topics that somebody looks at now."""
-        with self._change:
-            self._wanted = frozenset(topics)
-            self._change.notify()
-
-    def close(self) -> None:
-        """Unsubscribe from everything."""
-        with self._change:
-            self._closed = True
-            self._change.notify()
-        self._thread.join(timeout=5.0)
+        super().__init__("picture_topics")
 
     def _run(self) -> None:
         feeds: Dict[str, _Feed] = {}

@@ -3,14 +3,14 @@
 Threading: `set_strategy` blocks and is called on threads of a pool; `want` does not wait.  One thread asks for details.
 """
 import json
-import threading
 import time
-from typing import Any, Callable, Dict, FrozenSet, Iterable, List, Sequence
+from typing import Any, Callable, Dict, List, Sequence
 
 import rospy
 
 from intra_dp_ros.ros.frame_spans import measured_spans
 from intra_dp_ros.ros.service_call import ServiceConnection, ServiceError, find_service
+from intra_dp_ros.ros.web.wants import Wants
 from intra_dp_ros.srv import GetStatus, SetStrategy, SetStrategyRequest
 
 _PERIOD_S = 1.0  # between two looks at a robot
@@ -37,7 +37,7 @@ def set_strategy(node: str, strategy: str) -> Dict[str, Any]:
     return {"accepted": reply.accepted, "reason": reply.reason}
 
 
-class DetailsPoller:
+class DetailsPoller(Wants):
     """Asks robots that somebody looks at for their last frame's timeline, and the servers for their part of it.
 
     Args:
@@ -50,27 +50,9 @@ class DetailsPoller:
         self._node_of = node_of
         self._servers = servers
         self._deliver = deliver
-        self._wanted: FrozenSet[str] = frozenset()
-        self._change = threading.Condition()
-        self._closed = False
         self._connections: Dict[str, ServiceConnection] = {}
         self._not_before: Dict[str, float] = {}  # services that failed -> when they are asked again
-        self._thread = threading.Thread(target=self._run, name="details", daemon=True)
-        self._thread.start()
-
-    def want(self, robots: Iterable[str]) -> None:
-        """The robots that somebody looks at now."""
-        with self._change:
-            if self._wanted != frozenset(robots):
-                self._wanted = frozenset(robots)
-                self._change.notify()
-
-    def close(self) -> None:
-        """Stop."""
-        with self._change:
-            self._closed = True
-            self._change.notify()
-        self._thread.join(timeout=5.0)
+        super().__init__("details")
 
     def _run(self) -> None:
         while True:
