@@ -138,6 +138,8 @@ class Program:
                 self.base[t] = min(step.first, self.base.get(t, step.first))
             for t, rows, _ in step.inputs:
                 self.readers.setdefault(t, []).append((index, rows.lists[0]))
+        self.feeds = [sorted({index for t in step.outputs for index, _ in self.readers.get(t, ())})
+                      for step in self.steps]  # step -> steps that read what it computes, all behind it
 
     @staticmethod
     def of_robot(kernels: Kernels, plan: Plan) -> "Program":

@@ -7,7 +7,8 @@ of one layer while it computes the next rows of it.  (Paper sections 3.1 and 4.1
 One `Stream` serves one frame and is used by one thread; `Program` holds what frames have in common and is not changed
 after construction.
 """
-from typing import Callable, Dict, List, Optional
+from heapq import heapify, heappop, heappush
+from typing import Callable, Dict, List, Optional, Sequence, Set
 
 import torch
 
@@ -36,7 +37,8 @@ class Stream:
         self._pace = pace
         self._axis = program.tiling.axis
         self._at = [step.first for step in program.steps]  # next row each step computes
-        self._left = list(range(len(program.steps)))  # steps that are not done
+        self._left = len(program.steps)  # steps that are not done
+        self._stirred = set(range(len(program.steps)))  # steps that have not been looked at since their inputs grew
         self._buffers = {t: LineBuffer(self._axis[t], base) for t, base in program.base.items()}
         self.steps_done = 0
 
@@ -46,22 +48,41 @@ class Stream:
         Raises:
             KeyError: this side never reads such a tensor.
         """
-        self._buffers[tensor].put(start, rows)
+        buffer = self._buffers[tensor]
+        before = buffer.frontier
+        buffer.put(start, rows)
+        if buffer.frontier > before:
+            self._stirred.update(index for index, _ in self.program.readers.get(tensor, ()))
 
     def advance(self) -> None:
         """Compute all that can be computed from the rows that are here."""
-        steps, at = self.program.steps, self._at
+        stirred, self._stirred = self._stirred, set()
         with torch.inference_mode():
-            for stops in self.program.waves:
-                left = []
-                for index in self._left:
-                    step = steps[index]
-                    stop = self._reachable(step, stops[index])
-                    if stop > at[index]:
-                        self._compute(index, step, at[index], stop)
-                    if at[index] < step.last:
-                        left.append(index)
-                self._left = left
+            for stops in self.program.waves if stirred else ():
+                stirred = self._wave(stirred, stops)
+
+    def _wave(self, stirred: Set[int], stops: Sequence[int]) -> Set[int]:
+        """Take steps, and those they feed, as far as their inputs and this wave allow; returns all looked at.
+
+        Others need no look: their inputs are what they were.  A graph has hundreds of steps, a piece feeds a few.
+        """
+        steps, at, feeds = self.program.steps, self._at, self.program.feeds
+        queue, seen = list(stirred), set(stirred)
+        heapify(queue)
+        while queue:  # a step comes after those that it reads, so that none is looked at twice
+            index = heappop(queue)
+            step = steps[index]
+            if at[index] >= stops[index]:
+                continue
+            stop = self._reachable(step, stops[index])
+            if stop > at[index]:
+                self._compute(index, step, at[index], stop)
+                self._left -= stop == step.last
+                for reader in feeds[index]:
+                    if reader not in seen:
+                        seen.add(reader)
+                        heappush(queue, reader)
+        return seen
 
     def result(self, tensor: int) -> torch.Tensor:
         """A kept tensor, whole.
@@ -84,7 +105,7 @@ class Stream:
     @property
     def has_work(self) -> bool:
         """Whether rows are left that this side has to compute."""
-        return bool(self._left)
+        return self._left > 0
 
     def _reachable(self, step: Step, last: int) -> int:
         ready = last
