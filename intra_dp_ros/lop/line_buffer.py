@@ -1,9 +1,11 @@
 """The rows of one tensor that are still needed on one side."""
-from typing import List, Optional, Tuple
+from typing import Callable, List, Optional, Sequence, Tuple
 
 import torch
 
 _SMALL = 4  # a run of which no more than 1/_SMALL is needed is copied
+#: Rows of several runs, one after the other along an axis, in new memory; `torch.cat` is one.
+Join = Callable[[Sequence[torch.Tensor], int], torch.Tensor]
 Run = Tuple[int, int, torch.Tensor]  # first row, one past the last, rows
 
 
@@ -13,12 +15,14 @@ class LineBuffer:
     Args:
         axis: dimension of the rows; None: the tensor is one row.
         base: first row that this side will ever hold.
+        join: how runs are made one.
     """
 
-    __slots__ = ("_axis", "_runs", "_early", "_lowest", "frontier")
+    __slots__ = ("_axis", "_join", "_runs", "_early", "_lowest", "frontier")
 
-    def __init__(self, axis: Optional[int], base: int) -> None:
+    def __init__(self, axis: Optional[int], base: int, join: Join = torch.cat) -> None:
         self._axis = axis
+        self._join = join
         self._runs: List[Run] = []
         self._early: List[Run] = []  # rows that came before those in front of them
         self._lowest = base  # no reader needs a row below this one
@@ -63,7 +67,8 @@ class LineBuffer:
         if self._runs and self._axis is not None:
             first, last, rows = self._runs[0]
             if 0 < (last - below) * _SMALL <= last - first:  # a copy of the halo rows sets the rest of the run free
-                self._runs[0] = (below, last, rows.narrow(self._axis, below - first, last - below).clone())
+                self._runs[0] = (below, last, self._join(
+                    [rows.narrow(self._axis, below - first, last - below)], self._axis))
 
     def _joined(self, start: int, stop: int) -> Run:
         """One run that holds rows ``[start, stop)``; joining copies, so rows that nobody needs stay behind."""
@@ -72,7 +77,7 @@ class LineBuffer:
         if end - begin > 1:
             touched = self._runs[begin:end]
             low = max(touched[0][0], self._lowest)
-            self._runs[begin:end] = [(low, touched[-1][1], torch.cat(
+            self._runs[begin:end] = [(low, touched[-1][1], self._join(
                 [cut(rows, self._axis, max(0, low - a), b - a) for a, b, rows in touched], self._axis))]
         return self._runs[begin]
 

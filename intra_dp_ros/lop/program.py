@@ -14,6 +14,7 @@ from intra_dp_ros.lop.chains import chains
 from intra_dp_ros.lop.interval import Interval, IntervalMap
 from intra_dp_ros.lop.kernels.kernel import Outputs, TileKernel, Tiles
 from intra_dp_ros.lop.kernels.table import tile_kernel
+from intra_dp_ros.lop.line_buffer import Join
 from intra_dp_ros.lop.plan import DOWN, UP, Plan
 from intra_dp_ros.lop.rules.rule import LOCAL
 from intra_dp_ros.lop.rules.table import POINTWISE
@@ -34,7 +35,10 @@ class Kernels:
 
     Attributes:
         run: node -> its call.
+        join: how runs of rows between them are made one.
     """
+
+    join: Join = staticmethod(torch.cat)
 
     def __init__(self, tiling: Tiling, weights: Mapping[str, torch.Tensor], device: object = "cpu",
                  at_once: bool = True) -> None:
@@ -122,6 +126,7 @@ class Program:
                  waves: Sequence[Sequence[int]] = ()) -> None:
         self.tiling = kernels.tiling
         self.device = kernels.device
+        self.join = kernels.join
         self.grain = grain
         self.emit = dict(emit)
         self.keep = frozenset(keep)

@@ -39,7 +39,7 @@ class Stream:
         self._at = [step.first for step in program.steps]  # next row each step computes
         self._left = len(program.steps)  # steps that are not done
         self._stirred = set(range(len(program.steps)))  # steps that have not been looked at since their inputs grew
-        self._buffers = {t: LineBuffer(self._axis[t], base) for t, base in program.base.items()}
+        self._buffers = {t: LineBuffer(self._axis[t], base, program.join) for t, base in program.base.items()}
         self.steps_done = 0
 
     def feed(self, tensor: int, start: int, rows: torch.Tensor) -> None:

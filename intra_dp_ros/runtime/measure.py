@@ -21,6 +21,7 @@ class _TimedKernels:
     def __init__(self, kernels: Kernels) -> None:
         self.tiling = kernels.tiling
         self.device = kernels.device
+        self.join = kernels.join
         self.times: List[Dict[int, List[float]]] = [{} for _ in kernels.run]  # node: rows -> times [ms]
         self.run = [self._timed(v, run) for v, run in enumerate(kernels.run)]
 
