@@ -6,6 +6,7 @@ searched at once: a candidate is walked through the graph once and tried on all 
 bandwidth serves the others.  The search begins with every baseline that lies in the space, and the baselines themselves
 compete in the end: the result is never predicted worse than the best of them.
 """
+import heapq
 import time
 from dataclasses import replace
 from typing import Any, Callable, List, Sequence, Tuple
@@ -29,7 +30,8 @@ _TRIALS, _STRANGERS = 160, 16  # new candidates of a generation, of all bandwidt
 _POLISHED, _POLISHING = 40, 24  # so many of the best of all bandwidths are refined, in so many steps at most
 _SMALL, _PAIRED = 16, 8  # operators of a small graph, and candidates around which pairs of changes are tried there
 _FINALISTS = 3  # candidates of a bandwidth that the simulation itself judges
-_MOST_BETWEEN, _WORTH = 8, 0.02  # places between bandwidths that are looked at, and what a plan there must save
+_MOST_BETWEEN, _WORTH = 24, 0.02  # places between bandwidths that are looked at, and what a plan there must save
+_FINEST = 1.04  # bandwidths nearer to each other are not halved
 _NEAR, _REPLAN_STEPS = 6, 3  # a replan: candidates of each bandwidth next to it, steps of refinement
 
 
@@ -87,11 +89,14 @@ class Search:
         progress(1, 1)
         return list(self._found)
 
-    def replan(self, link: LinkModel) -> Plan:
+    def replan(self, link: LinkModel, also: Sequence[Plan] = ()) -> Plan:
         """A plan for one more bandwidth, from what was found for those around it; much sooner than a search.
 
         Best candidates of all bandwidths are tried on this one, the best of them refined; the plans of the two
         bandwidths next to it compete, baselines among them.
+
+        Args:
+            also: further plans that compete.
         """
         if self._pool is None or not self._found or link.up <= 0 or link.down <= 0:
             return search(self._tiling, self._timeline, link, self._codec, objective=self._wanted,
@@ -105,29 +110,39 @@ class Search:
         _refine(pool, pool.neighbours, 2, _Countdown(_REPLAN_STEPS))
         plans = [self._small.expand(pool.plan(i, 0)) for i in pool.best(0, 1)]
         plain = [p for k in near for p in self._baselines[self._carrying[k]]]
-        return self._best([*plain, *(self._found[self._carrying[k]] for k in near), *plans], link, len(plain))
+        return self._best([*plain, *(self._found[self._carrying[k]] for k in near), *also, *plans],
+                          link, len(plain))
 
     def between(self, should_stop: Callable[[], bool] = lambda: False) -> List[Tuple[LinkModel, Plan]]:
-        """Plans for bandwidths in the middle between two whose plans differ, where the lower one's plan would cost
-        noticeably more.
+        """Plans for bandwidths between two whose plans differ, where the lower one's plan would cost noticeably more.
 
-        Of all such places those are looked at where the cost falls most from one bandwidth to the next.
+        The worst such place is halved, then the worst that is left, until nothing noticeable is.
         """
-        steps = [(low, high) for low, high in zip(self._carrying, self._carrying[1:])
-                 if replace(self._found[low], predicted_ms=0.0) != replace(self._found[high], predicted_ms=0.0)]
-        steps.sort(key=lambda step: self._found[step[1]].predicted_ms / self._found[step[0]].predicted_ms)
-        found = []
-        for low, high in steps[:_MOST_BETWEEN]:
-            if should_stop():
+        at = [(self._links[k], self._found[k]) for k in self._carrying]
+        worst = [(-self._loss(low[1], *high), i, low, high) for i, (low, high) in enumerate(zip(at, at[1:]))]
+        heapq.heapify(worst)
+        found: List[Tuple[LinkModel, Plan]] = []
+        for count in range(_MOST_BETWEEN):
+            if should_stop() or not worst or -worst[0][0] < _WORTH:
                 break
-            rate = (self._links[low].up * self._links[high].up) ** 0.5
-            link = replace(self._links[low], up=rate, down=rate * self._links[low].down / self._links[low].up)
-            plan = self.replan(link)
-            used, better = (self._objective.cost(p.latency_s, p.energy_j) for p in (
-                self._timeline.predict(p, link, self._power) for p in (self._found[low], plan)))
-            if better < (1.0 - _WORTH) * used:
-                found.append((link, plan))
+            _, _, low, high = heapq.heappop(worst)
+            rate = (low[0].up * high[0].up) ** 0.5
+            link = replace(low[0], up=rate, down=rate * low[0].down / low[0].up)
+            middle = link, self.replan(link, also=(low[1], high[1]))
+            if not _alike(middle[1], low[1]):
+                found.append(middle)
+            for i, (a, b) in enumerate(((low, middle), (middle, high))):
+                if b[0].up > _FINEST * a[0].up:
+                    heapq.heappush(worst, (-self._loss(a[1], *b), len(at) + 2 * count + i, a, b))
         return found
+
+    def _loss(self, plan: Plan, link: LinkModel, better: Plan) -> float:
+        """The share by which a plan costs more than another one."""
+        if _alike(plan, better):
+            return 0.0
+        costs = [float(self._objective.cost(p.latency_s, p.energy_j))
+                 for p in (self._timeline.predict(each, link, self._power) for each in (plan, better))]
+        return costs[0] / costs[1] - 1.0
 
     def _pool_of(self, links: Sequence[LinkModel]) -> Pool:
         return Pool(self._times, links, self._codec, self._objective, self._power, self._streamed)
@@ -141,6 +156,10 @@ class Search:
             costs = np.where(latency <= SLOWER * latency[:baselines].min(), costs, np.inf)
         k = int(np.argmin(costs))
         return replace(plans[k], strategy="intra_dp", predicted_ms=predictions[k].latency_s * 1e3)
+
+
+def _alike(a: Plan, b: Plan) -> bool:
+    return replace(a, predicted_ms=None, strategy="") == replace(b, predicted_ms=None, strategy="")
 
 
 class _Countdown:
