@@ -1,4 +1,5 @@
 """What the simulator knows about machines that are not here: message costs, codec costs, times from files."""
+import math
 from dataclasses import dataclass
 from typing import Dict, Mapping, Tuple
 
@@ -6,6 +7,7 @@ from intra_dp_ros.bench.codec_costs import nearest
 from intra_dp_ros.loss.link_model import LinkModel
 from intra_dp_ros.lop.plan import DOWN, LOSSLESS, UP, codec_of
 from intra_dp_ros.lop.tiling import Tiling
+from intra_dp_ros.runtime.sender import TILE_BYTES
 
 #: Operators timed one by one add up to more than a frame: the robot's column of all four published files is 9 % above
 #: the times of whole inferences that are published with them (431/394, 852/776, 95.7/88 and 225.8/207 ms); the
@@ -19,14 +21,15 @@ class MessageCosts:
 
     per_message_s: float  # of every message, one after the other with its bytes [s]
     per_byte_s: float  # of every byte that is sent, before it is on the air and behind it together [s/byte]
+    tile_bytes: float  # decoded bytes that are encoded before anything leaves; infinite: whole tensors
 
 
 #: `package`: rospy as this package uses it, 0.3 ms a message and 2.8 ms a megabyte through two processes.
 #: `published`: two numbers fitted to the eight measured offloading rows of the published system, all of which they
 #: reproduce within 6 %; see docs/results/fidelity.md.
 MESSAGE_COSTS: Mapping[str, MessageCosts] = {
-    "package": MessageCosts(0.0003, 2.8e-9),
-    "published": MessageCosts(0.0045, 20e-9),
+    "package": MessageCosts(0.0003, 2.8e-9, TILE_BYTES),
+    "published": MessageCosts(0.0045, 20e-9, math.inf),
 }
 
 
@@ -53,4 +56,4 @@ def link_of(tiling: Tiling, codec: str, costs: MessageCosts, duplex: str, rtt_s:
         encode, decode = (encode * robot_slowdown, decode) if is_input else (encode, decode * robot_slowdown)
         codecs["{}@{}".format(name, t)] = codecs[name] = (one.ratio, encode + half * one.ratio,
                                                           decode + half * one.ratio)
-    return LinkModel(1e6, 1e6, rtt_s, duplex, costs.per_message_s, codecs)
+    return LinkModel(1e6, 1e6, rtt_s, duplex, costs.per_message_s, codecs, costs.tile_bytes)

@@ -21,6 +21,7 @@ from intra_dp_ros.lop.axis import prepare
 from intra_dp_ros.lop.tiling import Tiling
 from intra_dp_ros.runtime.codec_costs import codec_costs
 from intra_dp_ros.runtime.engine import device_name
+from intra_dp_ros.runtime.sender import TILE_BYTES
 
 _MESSAGE_S, _RTT_S = 0.0003, 0.002  # as the robot plans with
 NOT_CHECKED = -1.0
@@ -101,7 +102,7 @@ def bound(setting: Setting, blocks: Blocks, trace: NamedTrace, strategy: str) ->
         return None
     if setting.slowed_by != QUOTA:  # with a quota the robot measured itself slow
         robot = robot.scaled(1.0 / setting.robot_speed)
-    link = LinkModel(1e6, 1e6, _RTT_S, setting.duplex, _MESSAGE_S, codec_costs(setting.codec))
+    link = LinkModel(1e6, 1e6, _RTT_S, setting.duplex, _MESSAGE_S, codec_costs(setting.codec), TILE_BYTES)
     return float(Simulation(tiling, robot, server, link, setting.codec).bounds(began, trace.trace).mean() * 1e3)
 
 

@@ -3,12 +3,13 @@
 The same arithmetic as `Timeline.predict` and `queues`, of one plan and in plain numbers: fast enough to play tens of
 thousands of frames over a recorded bandwidth trace.
 """
+from functools import partial
 from typing import List, NamedTuple, Tuple
 
 import numpy as np
 
 from intra_dp_ros.loss.energy import PowerModel
-from intra_dp_ros.loss.link_model import HALF, Carrier, LinkModel
+from intra_dp_ros.loss.link_model import HALF, Carrier, LinkModel, Passage
 from intra_dp_ros.loss.population import Population
 from intra_dp_ros.loss.queues import Pieces
 from intra_dp_ros.loss.timeline import Crossing, Timeline
@@ -25,10 +26,8 @@ class Played(NamedTuple):
 
 
 class _Piece(NamedTuple):
-    nbytes: float  # encoded
+    passage: Passage
     raw: float  # decoded bytes
-    encode_s: float
-    decode_s: float
     work_s: float  # of the receiver, once it is there
     event: int  # which piece that came up it is computed after; -1: none
     ready_s: float  # up: when its rows are there; down: after the beginning of that work
@@ -74,17 +73,22 @@ class Frames:
         while i < len(self._ups) or j < len(self._downs):
             up = self._ups[i] if i < len(self._ups) else None
             down = self._downs[j] if j < len(self._downs) and self._downs[j].event < i else None
-            when_up = max(up.ready_s, encoded[UP]) + up.encode_s if up else float("inf")
-            when_down = max(began[down.event] + down.ready_s, encoded[DOWN]) + down.encode_s if down else float("inf")
+            begun_up = max(up.ready_s, encoded[UP]) if up else float("inf")
+            begun_down = max(began[down.event] + down.ready_s, encoded[DOWN]) if down else float("inf")
+            when_up = up.passage.first_s(begun_up) if up else float("inf")
+            when_down = down.passage.first_s(begun_down) if down else float("inf")
             # The air goes to whoever is ready first, to the robot when both are.
-            direction, piece, when = (DOWN, down, when_down) if up is None or when_down < when_up else (UP, up, when_up)
-            encoded[direction] = when
-            lane = UP if half else direction
+            direction, piece, begun, when = ((DOWN, down, begun_down, when_down) if up is None or when_down < when_up
+                                             else (UP, up, begun_up, when_up))
+            passage, lane = piece.passage, UP if half else direction
+            encoded[direction] = begun + passage.encode_s
             start = max(when, air[lane])
-            end = air[lane] = carrier(direction, start, piece.nbytes) + each
-            crossings.append(Crossing(direction, start, end, piece.nbytes, piece.raw))
+            first, last = passage.crossed_s(start, encoded[direction], partial(carrier, direction))
+            end = air[lane] = float(last + each)
+            crossings.append(Crossing(direction, start, end, passage.nbytes, piece.raw))
             radio += max(0.0, end - max(start, self._band_s))
-            arrived = decoded[direction] = max(end + trip, decoded[direction]) + piece.decode_s
+            arrived = float(passage.decoded_s(first + each + trip, end + trip, decoded[direction]))
+            decoded[direction] = arrived
             work = max(free[direction], arrived)
             free[direction] = work + piece.work_s
             if direction == UP:
@@ -101,8 +105,7 @@ class Frames:
                 ) -> List[_Piece]:
         found = []
         for k in range(int(pieces.count[0])):
-            ratio, encode, decode = self._link.costs(*codecs[pieces.run[0, k]])
             size = float(pieces.size[0, k])
-            found.append(_Piece(ratio * size, size, encode * size, decode * size, float(work[k]),
-                                int(pieces.event[0, k]), float(ready[k])))
+            found.append(_Piece(self._link.passage(self._link.costs(*codecs[pieces.run[0, k]]), size), size,
+                                float(work[k]), int(pieces.event[0, k]), float(ready[k])))
         return found

@@ -1,6 +1,12 @@
-"""What the scheduler knows about the link between robot and server."""
+"""What the scheduler knows about the link between robot and server.
+
+A piece of rows is sent as tiles, each encoded when the one before it is on its way, and decoded while the next one
+comes: so the air waits for the first tile's encoding only, and the last tile for everything (`Passage`).
+"""
 from dataclasses import dataclass, field
-from typing import Callable, Mapping, Tuple
+from typing import Any, Callable, Mapping, NamedTuple, Tuple
+
+import numpy as np
 
 #: (direction, start [s], bytes) -> when they have crossed [s]; infinite where nothing is carried.
 Carrier = Callable[[str, float, float], float]
@@ -11,7 +17,7 @@ FULL = "full"
 
 @dataclass(frozen=True)
 class LinkModel:
-    """Bandwidths, delays and codec costs.
+    """Bandwidths, delays and codec costs; `tile_bytes` are decoded bytes, infinity: pieces are not cut into tiles.
 
     Raises:
         ValueError: a number that no link has.
@@ -25,6 +31,7 @@ class LinkModel:
     # codec -> (bytes sent per raw byte, encoding [s per raw byte], decoding [s per raw byte]); "codec@7" is what it
     # costs for tensor 7, where that is known
     codecs: Mapping[str, Tuple[float, float, float]] = field(default_factory=lambda: {"raw": (1.0, 0.0, 0.0)})
+    tile_bytes: float = float("inf")  # decoded bytes of a tile [byte]
 
     def __post_init__(self) -> None:
         if self.duplex not in (HALF, FULL):
@@ -32,6 +39,8 @@ class LinkModel:
         for name in ("up", "down", "rtt_s", "per_message_s"):
             if not getattr(self, name) >= 0:
                 raise ValueError("link: {} must be >= 0, not {}".format(name, getattr(self, name)))
+        if not self.tile_bytes > 0:
+            raise ValueError("link: tile_bytes must be > 0, not {}".format(self.tile_bytes))
         for name, costs in self.codecs.items():
             if len(costs) != 3 or not all(c >= 0 for c in costs):
                 raise ValueError("link: codec {!r} needs (ratio, encode, decode), all >= 0, not {}".format(name, costs))
@@ -49,3 +58,49 @@ class LinkModel:
         """The `Carrier` of a link whose bandwidth does not change."""
         rate = self.up if direction == "up" else self.down
         return start + (nbytes / rate if rate > 0 else float("inf"))
+
+    def passage(self, costs: Tuple[float, float, float], raw: Any) -> "Passage":
+        """What a piece of so many decoded bytes takes; numbers, or arrays of one shape.
+
+        Args:
+            costs: see `costs`; numbers or arrays.
+        """
+        ratio, encode, decode = costs
+        tile = np.minimum(1.0, self.tile_bytes / np.maximum(raw, 1e-300))
+        return Passage(ratio * raw, encode * raw, decode * raw, tile)
+
+
+class Passage(NamedTuple):
+    """A piece of rows from one side to the other; numbers, or arrays of one shape.
+
+    The formulas hold for equal tiles, whatever is slowest: encoder, air or decoder.
+    """
+
+    nbytes: Any  # on the air
+    encode_s: Any
+    decode_s: Any
+    tile: Any  # share of the piece that a tile is
+
+    def first_s(self, begun: Any) -> Any:
+        """When the first tile is encoded, of a piece whose encoding begins then."""
+        return begun + self.tile * self.encode_s
+
+    def crossed_s(self, begun: Any, encoded: Any, finish: Callable[[Any, Any], Any]) -> Tuple[Any, Any]:
+        """When the first and the last tile have crossed.
+
+        Args:
+            begun: when the first tile was given to the air.
+            encoded: when the last one was encoded.
+            finish: (start [s], bytes) -> when they have crossed [s].
+        """
+        return (finish(begun, self.tile * self.nbytes),
+                np.maximum(finish(begun, self.nbytes), finish(np.maximum(begun, encoded), self.tile * self.nbytes)))
+
+    def decoded_s(self, first: Any, last: Any, free: Any) -> Any:
+        """When all of it is decoded.
+
+        Args:
+            first, last: when the first and the last tile arrived.
+            free: when the decoder is.
+        """
+        return np.maximum(last + self.tile * self.decode_s, np.maximum(first, free) + self.decode_s)

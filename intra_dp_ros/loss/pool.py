@@ -159,9 +159,10 @@ class Pool:
 
 
 def codec_choices(tiling: Tiling, codec: str) -> List[Callable[[int, str], str]]:
-    """What may be encoded: all that the codec is for, nothing, what goes up, what comes down; alike ones once."""
+    """What may be encoded: nothing (of equals it is chosen), all that the codec is for, what goes up, what comes down;
+    alike ones once."""
     full = codec_of(tiling, codec)
-    directions = [(UP, DOWN), (), (UP,), (DOWN,)]
+    directions = [(), (UP, DOWN), (UP,), (DOWN,)]
     ends = [(t, d) for t in (*tiling.graph.inputs, *tiling.graph.outputs) for d in (UP, DOWN)]
     found: Dict[Tuple[str, ...], Callable[[int, str], str]] = {}
     for some in directions:

@@ -3,12 +3,15 @@
 What a candidate computes, and after which piece, does not depend on the bandwidth (`population`); only these queues do.
 So a candidate's work is found once and tried on the whole ladder of bandwidths.
 """
+from dataclasses import replace
 from typing import Callable, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
 from intra_dp_ros.loss.energy import PowerModel
-from intra_dp_ros.loss.link_model import HALF, LinkModel
+from intra_dp_ros.loss.link_model import HALF, LinkModel, Passage
+
+_NOTHING = Passage(0.0, 0.0, 0.0, 1.0)
 
 
 class Pieces(NamedTuple):
@@ -61,15 +64,14 @@ class _Simulation:
 
     def __init__(self, candidates: Candidates, links: Sequence[LinkModel]) -> None:
         kind = links[0]
-        if any((k.rtt_s, k.duplex, k.per_message_s, k.codecs) != (kind.rtt_s, kind.duplex, kind.per_message_s,
-                                                                  kind.codecs) for k in links):
+        if any(replace(k, up=kind.up, down=kind.down) != kind for k in links):
             raise ValueError("links that are tried together must differ in their bandwidths only")
         self._c, self._link = candidates, kind
         self._shape = (len(candidates.band_s), len(links))
         self._rates = np.array([[k.up for k in links], [k.down for k in links]])
         self._up = _coded(candidates.up, candidates.up_codecs, kind)
         self._down = _coded(candidates.down, candidates.down_codecs, kind)
-        self._up_when = _encoded(candidates.up_ready_s, self._up[1])
+        self._up_begun = _begun(candidates.up_ready_s, self._up.encode_s)
 
     def run(self, power: PowerModel) -> Outcome:
         c, half = self._c, self._link.duplex == HALF
@@ -87,28 +89,33 @@ class _Simulation:
             up, down = np.minimum(at_up, last_up), np.minimum(at_down, last_down)
             event = c.down.event[row, down] if last_down >= 0 else np.zeros(self._shape, np.int64)
             may_up, may_down = at_up < ups, (at_down < downs) & (event < at_up)
-            when_up = np.where(may_up, self._up_when[row, up], np.inf) if last_up >= 0 else np.inf
-            ready = np.inf
+            passage_up = Passage(*(x[row, up] for x in self._up)) if last_up >= 0 else _NOTHING
+            passage_down = Passage(*(x[row, down] for x in self._down)) if last_down >= 0 else _NOTHING
+            begun_up = np.where(may_up, self._up_begun[row, up], np.inf) if last_up >= 0 else np.inf
+            begun_down = np.inf
             if last_down >= 0:
-                ready = np.maximum(began[row, column, event] + c.down.offset_s[row, down], encoded)
-                ready = np.where(may_down, ready + self._down[1][row, down], np.inf)
+                begun_down = np.where(may_down, np.maximum(
+                    began[row, column, event] + c.down.offset_s[row, down], encoded), np.inf)
+            when_up, when_down = passage_up.first_s(begun_up), passage_down.first_s(begun_down)
             # The air goes to whoever is ready first, to the robot when both are.
-            is_down = may_down & (~may_up | (ready < when_up))
+            is_down = may_down & (~may_up | (when_down < when_up))
             is_up = may_up & ~is_down
             sent = is_up | is_down
-            size, decode = (np.where(is_down, d[row, down] if last_down >= 0 else 0.0,
-                                     u[row, up] if last_up >= 0 else 0.0)
-                            for u, d in ((self._up[0], self._down[0]), (self._up[2], self._down[2])))
-            rate = np.where(is_down, self._rates[1], self._rates[0])
+            passage = Passage(*(np.where(is_down, d, u) for u, d in zip(passage_up, passage_down)))
+            whole = np.where(is_down, begun_down, begun_up) + passage.encode_s  # when all of it is encoded
             lane = np.where(is_down & (not half), 1, 0)
-            start = np.maximum(np.where(is_down, ready, when_up), air[lane, row, column])
+            start = np.maximum(np.where(is_down, when_down, when_up), air[lane, row, column])
+            rate = np.where(is_down, self._rates[1], self._rates[0])
             with np.errstate(divide="ignore", invalid="ignore"):
-                end = start + self._link.per_message_s + np.where(rate > 0, size / rate, np.inf)
+                first, last = passage.crossed_s(
+                    start, whole, lambda at, nbytes: at + np.where(rate > 0, nbytes / rate, np.inf))
+            end, trip = last + self._link.per_message_s, self._link.rtt_s / 2
             which = np.where(is_down, 1, 0)
-            arrived = np.maximum(end + self._link.rtt_s / 2, decoded[which, row, column]) + decode
+            arrived = passage.decoded_s(first + self._link.per_message_s + trip, end + trip,
+                                        decoded[which, row, column])
             air[lane, row, column] = np.where(sent, end, air[lane, row, column])
             decoded[which, row, column] = np.where(sent, arrived, decoded[which, row, column])
-            encoded = np.where(is_down, ready, encoded)
+            encoded = np.where(is_down, whole, encoded)
             with np.errstate(invalid="ignore"):
                 radio += np.where(sent, np.maximum(0.0, end - np.maximum(start, band)), 0.0)
             if last_up >= 0:
@@ -125,16 +132,16 @@ class _Simulation:
         return Outcome(robot, energy)
 
 
-def _coded(pieces: Pieces, codecs: Sequence[Tuple[str, int]], link: LinkModel
-           ) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Bytes on the air, encoding and decoding times of every piece (P, K)."""
+def _coded(pieces: Pieces, codecs: Sequence[Tuple[str, int]], link: LinkModel) -> Passage:
+    """Every piece's passage, arrays (P, K)."""
     costs = np.array([link.costs(*which) for which in codecs] + [(0.0, 0.0, 0.0)])  # the last: no piece there
-    return tuple(costs[pieces.run, i] * pieces.size for i in range(3))
+    return link.passage(tuple(costs[pieces.run, i] for i in range(3)), pieces.size)
 
 
-def _encoded(ready: np.ndarray, cost: np.ndarray) -> np.ndarray:
-    """When each piece leaves an encoder that takes them in order (P, K)."""
+def _begun(ready: np.ndarray, cost: np.ndarray) -> np.ndarray:
+    """When an encoder that takes pieces in order begins with each (P, K)."""
     out, clock = np.empty_like(ready), np.zeros(len(ready))
     for k in range(ready.shape[1]):
-        clock = out[:, k] = np.maximum(ready[:, k], clock) + cost[:, k]
+        out[:, k] = np.maximum(ready[:, k], clock)
+        clock = out[:, k] + cost[:, k]
     return out

@@ -22,6 +22,7 @@ LADDER = (0.0, *(0.25e6 * 120 ** (k / 29) for k in range(30)))  # 0, then 0.25 t
 #: The bandwidth must leave a rung's interval by this share before another rung is taken.
 HYSTERESIS = 0.05
 _ALIKE = 0.05  # frame times that differ by less make the same plans
+_CODECS = (0.1, 0.5, 0.5)  # and so do codecs' ratios and times, which are measured anew at every start
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,9 @@ def key(tiling: Tiling, robot: Profile, server: Profile, link: LinkModel, strate
     on the same device and torch version (both are in the device's name) they keep their proportions.  Of the template's
     bandwidths only the proportion counts: the ladder replaces them.
     """
-    kind = dict(asdict(link), up=1.0, down=_down_over_up(link), codecs=sorted(link.codecs.items()))
+    codecs = sorted((name, [_step(x, width) for x, width in zip(costs, _CODECS)])
+                    for name, costs in link.codecs.items())
+    kind = dict(asdict(link), up=1.0, down=_down_over_up(link), codecs=codecs)
     rows = [rule.rows for rule in tiling.rules]
     text = json.dumps([VERSION, tiling.graph.hash, _pace(robot, rows), _pace(server, rows), kind, strategy, codec,
                        LADDER, asdict(objective), asdict(power)], sort_keys=True)
@@ -125,7 +128,12 @@ def _down_over_up(link: LinkModel) -> float:
 
 def _pace(profile: Profile, rows: Sequence[int]) -> Tuple[str, int]:
     """Device, and the time of a frame [ms] on a scale on which `_ALIKE` more is one more."""
-    return profile.device, round(math.log(max(profile.frame_ms(rows), 1e-6)) / math.log(1.0 + _ALIKE))
+    return profile.device, _step(profile.frame_ms(rows), _ALIKE)
+
+
+def _step(value: float, width: float) -> int:
+    """The value on a scale on which a share of `width` more is one more."""
+    return round(math.log(max(value, 1e-10)) / math.log(1.0 + width))
 
 
 def save(folder: str, name: str, table: PlanTable) -> None:

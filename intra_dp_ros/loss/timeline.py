@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from intra_dp_ros.loss.energy import PowerModel
-from intra_dp_ros.loss.link_model import HALF, Carrier, LinkModel
+from intra_dp_ros.loss.link_model import HALF, Carrier, LinkModel, Passage
 from intra_dp_ros.loss.profile import Profile
 from intra_dp_ros.loss.spans import DOWNLINK, ROBOT, SERVER, UPLINK, Span, outside
 from intra_dp_ros.lop.interval import Interval, pieces
@@ -223,20 +223,23 @@ class _Run:
 
     def _encode(self, when: float, direction: str, tensor: int, start: int, stop: int) -> None:
         raw = self._tiling.row_bytes[tensor] * (stop - start)
+        piece = self._link.passage(self._codec[tensor, direction], raw)
         # Pieces that cost nothing queue as well: none overtakes the one before it.
-        when = self._encoded[direction] = max(when, self._encoded[direction]) + self._codec[tensor, direction][1] * raw
-        self._push(when, "send", (direction, tensor, start, stop, raw))
+        begun = max(when, self._encoded[direction])
+        encoded = self._encoded[direction] = begun + piece.encode_s
+        self._push(float(piece.first_s(begun)), "send", (direction, tensor, start, stop, raw, piece, encoded))
 
-    def _send(self, now: float, direction: str, tensor: int, start: int, stop: int, raw: int) -> None:
-        ratio, _, decode = self._codec[tensor, direction]
-        air = UP if self._link.duplex == HALF else direction
+    def _send(self, now: float, direction: str, tensor: int, start: int, stop: int, raw: int, piece: Passage,
+              encoded: float) -> None:
+        air, each, trip = UP if self._link.duplex == HALF else direction, self._link.per_message_s, self._link.rtt_s / 2
         began = max(now, self._air[air])
-        ended = self._carrier(direction, began, ratio * raw) + self._link.per_message_s
-        self._air[air] = ended
-        self._crossings.append(Crossing(direction, began, ended, ratio * raw, raw))
+        first, last = piece.crossed_s(began, encoded, lambda at, nbytes: self._carrier(direction, at, nbytes))
+        ended = self._air[air] = float(last + each)
+        self._crossings.append(Crossing(direction, began, ended, piece.nbytes, raw))
         self._spans.append(Span(UPLINK if direction == UP else DOWNLINK, began, ended,
                                 "tensor {} rows [{}, {})".format(tensor, start, stop)))
-        arrived = self._decoded[direction] = max(ended + self._link.rtt_s / 2, self._decoded[direction]) + decode * raw
+        arrived = float(piece.decoded_s(first + each + trip, ended + trip, self._decoded[direction]))
+        self._decoded[direction] = arrived
         self._push(arrived, "arrive", (direction, tensor, stop))
 
     def _arrive(self, now: float, direction: str, tensor: int, stop: int) -> None:

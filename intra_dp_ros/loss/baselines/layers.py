@@ -39,9 +39,9 @@ class Layers:
         self.down: Dict[int, float] = {}
         for t in tensors:
             for costs, rate, direction in ((self.up, link.up, "up"), (self.down, link.down, "down")):
-                ratio, encode, decode = link.costs(self._codec(t, direction), t)
-                size = graph.tensors[t].nbytes
-                costs[t] = (ratio / rate + encode + decode) * size + link.per_message_s + link.rtt_s / 2
+                piece = link.passage(link.costs(self._codec(t, direction), t), graph.tensors[t].nbytes)
+                first, last = piece.crossed_s(piece.first_s(0.0), piece.encode_s, lambda at, nbytes: at + nbytes / rate)
+                costs[t] = float(piece.decoded_s(first, last, 0.0)) + link.per_message_s + link.rtt_s / 2
 
     def times(self, on_server: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Computing on the robot, on the server, and transmitting [s], each (P,).

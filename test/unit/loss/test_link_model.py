@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from intra_dp_ros.loss.link_model import LinkModel
 
@@ -8,7 +10,23 @@ def test_defaults_send_raw_bytes():
 
 
 @pytest.mark.parametrize("wrong", [{"up": -1.0}, {"rtt_s": float("nan")}, {"duplex": "both"},
-                                   {"codecs": {"x": (1.0, 0.0)}}])
+                                   {"codecs": {"x": (1.0, 0.0)}}, {"tile_bytes": 0.0}])
 def test_impossible_links_are_refused(wrong):
     with pytest.raises(ValueError, match="link: "):
         LinkModel(**{"up": 1.0, "down": 1.0, **wrong})
+
+
+@given(st.integers(1, 9), *[st.sampled_from([0.0, 0.3, 1.0, 2.5])] * 3, st.floats(0.0, 20.0), st.floats(0.0, 20.0))
+def test_a_passage_is_its_tiles_one_after_the_other(count, encode, air, decode, air_free, decoder_free):
+    """Equal tiles through encoder, air and decoder, each of which takes one at a time."""
+    encoded, crossed, decoded, arrivals = 0.0, air_free, decoder_free, []
+    for _ in range(count):
+        encoded += encode
+        crossed = max(encoded, crossed) + air
+        decoded = max(crossed, decoded) + decode
+        arrivals.append(crossed)
+    piece = LinkModel(1.0, 1.0, tile_bytes=1.0).passage((air, encode, decode), float(count))
+    begun = max(piece.first_s(0.0), air_free)
+    first, last = piece.crossed_s(begun, encode * count, lambda at, nbytes: at + nbytes)
+    assert (first, last) == (pytest.approx(arrivals[0]), pytest.approx(arrivals[-1]))
+    assert piece.decoded_s(first, last, decoder_free) == pytest.approx(decoded)

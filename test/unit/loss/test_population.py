@@ -62,7 +62,8 @@ def case(seed):
                              tuple(draw.choice([0, draw.uniform(0, 1)]) for _ in range(count))) for _ in range(2))
     codecs = {"raw": (1.0, 0.0, 0.0), "png": (0.5, draw.choice([0, 1e-4]), draw.choice([0, 1e-4]))}
     link = LinkModel(10 ** draw.uniform(3, 6), 10 ** draw.uniform(3, 6), draw.choice([0, 0.004]),
-                     draw.choice([HALF, FULL]), draw.choice([0, 0.001]), codecs)
+                     draw.choice([HALF, FULL]), draw.choice([0, 0.001]), codecs,
+                     draw.choice([float("inf"), 100.0, 10.0]))
     return draw, tiling, Timeline(tiling, robot, server), link, draw.choice(["raw", "png"])
 
 

@@ -147,6 +147,16 @@ def test_codecs_cost_and_save(pointwise):
     assert raw.latency_s - png.latency_s == pytest.approx(size / 2 / 1e5 - 3e-6 * size)
 
 
+def test_tiles_are_encoded_while_others_travel(pointwise):
+    """Four tiles: of encoding and decoding only that of one tile is not hidden behind the air."""
+    timeline = Timeline(pointwise, profile(pointwise, 50, 50), profile(pointwise, 1, 0.25))
+    size = ROWS * ROW_BYTES
+    link = LinkModel(1e5, 1e9, codecs={"raw": (1.0, 0.0, 0.0), "png": (0.5, 1e-6, 2e-6)})
+    plan = offload.plan(pointwise, timeline, link, "png")
+    whole, tiled = (timeline.predict(plan, replace(link, tile_bytes=n)).latency_s for n in (float("inf"), size / 4))
+    assert whole - tiled == pytest.approx(3 / 4 * 3e-6 * size)
+
+
 def test_pieces_keep_their_order_in_the_codecs(pointwise):
     """A band's rows, that cost nothing to encode, wait until the image rows before them are encoded and decoded."""
     timeline = Timeline(pointwise, profile(pointwise, 1, 0), profile(pointwise, 1, 0))
