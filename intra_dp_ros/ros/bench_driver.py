@@ -97,7 +97,8 @@ class Driver:
                 if not reply.accepted:
                     raise Failure(reply.reason)
                 accepted = True
-            elif status and status["ready"].get(strategy) and (strategy == "local" or status["state"] == "SPLIT"):
+            elif status and not status["is_planning"] and status["ready"].get(strategy) and (
+                    strategy == "local" or status["state"] == "SPLIT"):
                 return status
             doing = (status.get("problem") or status.get("state")) if status else "the robot's node is starting"
             if doing != said:

@@ -20,7 +20,8 @@ from intra_dp_ros.ros.own_master import LaunchError, OwnMaster
 from intra_dp_ros.runtime.exactness import TOLERANCE, relative_error
 from intra_dp_ros.runtime.in_process import InProcessServer
 from intra_dp_ros.runtime.machine import keep_freed_memory, use_threads
-from intra_dp_ros.runtime.robot import Robot, RobotConfig
+from intra_dp_ros.runtime.config import RobotConfig
+from intra_dp_ros.runtime.robot import Robot
 from intra_dp_ros.runtime.stats import SPLIT, FrameStats
 
 _READY_S = 120.0

@@ -31,7 +31,8 @@ from intra_dp_ros.ros.progress import ProgressLog
 from intra_dp_ros.ros.topic_link import TopicLink
 from intra_dp_ros.ros.topics import robot_topic
 from intra_dp_ros.runtime.machine import keep_freed_memory, switch_threads_fast, use_threads
-from intra_dp_ros.runtime.robot import Robot, RobotConfig
+from intra_dp_ros.runtime.config import RobotConfig
+from intra_dp_ros.runtime.robot import Robot
 from intra_dp_ros.runtime.stats import SPLIT
 from intra_dp_ros.srv import GetStatus, GetStatusResponse, SetStrategy, SetStrategyResponse
 from intra_dp_ros.wire.codec import available

@@ -30,7 +30,8 @@ from intra_dp_ros.ros.progress import ProgressLog
 from intra_dp_ros.ros.topic_link import TopicLink
 from intra_dp_ros.ros.topics import robot_topic
 from intra_dp_ros.runtime.exactness import TOLERANCE
-from intra_dp_ros.runtime.robot import Robot, RobotConfig
+from intra_dp_ros.runtime.config import RobotConfig
+from intra_dp_ros.runtime.robot import Robot
 from intra_dp_ros.runtime.stats import Inference
 from intra_dp_ros.srv import GetStatus, GetStatusResponse, SetStrategy, SetStrategyResponse
 

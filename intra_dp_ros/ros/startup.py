@@ -17,7 +17,7 @@ from intra_dp_ros.ros.application import Application
 from intra_dp_ros.ros.diagnostics import ERROR, Diagnostics
 from intra_dp_ros.ros.inference_node import InferenceNode, NodeParams
 from intra_dp_ros.runtime.machine import keep_freed_memory, switch_threads_fast, use_threads
-from intra_dp_ros.runtime.robot import RobotConfig
+from intra_dp_ros.runtime.config import RobotConfig
 from intra_dp_ros.wire.codec import available
 from intra_dp_ros.wire.session import check_robot_id
 

@@ -12,7 +12,8 @@ import torch
 from intra_dp_ros.graph.graph import GraphError
 from intra_dp_ros.graph.record import Recording, ReplayError, record
 from intra_dp_ros.graph.structure import leaves, map_tensors, signature
-from intra_dp_ros.runtime.robot import Robot, RobotConfig
+from intra_dp_ros.runtime.config import RobotConfig
+from intra_dp_ros.runtime.robot import Robot
 from intra_dp_ros.runtime.stats import FrameStats
 from intra_dp_ros.wire.link import Control, Link
 

@@ -55,6 +55,10 @@ class Correction:
                 epoch, mean.ratio * predicted_s * 1e3, alone * 1e3))
             del self._means[epoch]
 
+    def forget(self) -> None:
+        """Of plans with the server; a local run's predictions stay what they were."""
+        self._means = {epoch: mean for epoch, mean in self._means.items() if epoch == 0}
+
     def factor(self, epoch: int) -> float:
         """By what a prediction for this plan is to be multiplied."""
         mean = self._means.get(epoch)
@@ -95,6 +99,11 @@ class Expectation:
         if key not in self._predictions:
             self._predictions[key] = timeline.predict(plan, link_at(math.exp(key[1] / 20))).latency_s
         return self._predictions[key]
+
+    def forget(self) -> None:
+        """What is predicted has changed: neither predictions nor how far they were off hold any more."""
+        self._predictions.clear()
+        self.correction.forget()
 
     def corrected_s(self, plan: Plan, predicted_s: float) -> float:
         """A prediction with what frames of this plan have shown."""

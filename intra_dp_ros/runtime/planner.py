@@ -65,6 +65,10 @@ class Planner:
         """The plans of a strategy, None while they are not ready."""
         return self._tables.get(strategy)
 
+    def is_current(self, strategy: str) -> bool:
+        """Whether the plans of a strategy are there and made for the present aims."""
+        return strategy in self._tables and strategy not in self._stale
+
     def want(self, strategy: str) -> None:
         """Have the plans of a strategy made, if they are not yet."""
         with self._change:

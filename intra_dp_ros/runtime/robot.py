@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any, Deque, Dict, List, Optional, Sequence, Tuple
 
 import torch
@@ -18,14 +18,14 @@ from intra_dp_ros.graph.graph import GraphError
 from intra_dp_ros.graph.record import Recording
 from intra_dp_ros.lop.axis import prepare
 from intra_dp_ros.lop.plan import Plan, local_plan
-from intra_dp_ros.loss.energy import PowerModel
-from intra_dp_ros.loss.link_model import HALF, LinkModel
+from intra_dp_ros.loss.link_model import LinkModel
 from intra_dp_ros.loss.objective import Objective
 from intra_dp_ros.loss.spans import UPLINK, Span, outside
 from intra_dp_ros.loss.strategies import STRATEGIES
 from intra_dp_ros.runtime import stats
 from intra_dp_ros.runtime.bandwidth import BandwidthEstimator
-from intra_dp_ros.runtime.codec_costs import codec_costs
+from intra_dp_ros.runtime.codec_sampler import CodecCosts
+from intra_dp_ros.runtime.config import AUTO, RobotConfig
 from intra_dp_ros.runtime.connection import LOCAL, Connection
 from intra_dp_ros.runtime.emulation import Emulate
 from intra_dp_ros.runtime.correction import Expectation
@@ -35,7 +35,7 @@ from intra_dp_ros.runtime.pace import Pace
 from intra_dp_ros.runtime.part import Part
 from intra_dp_ros.runtime.planner import Planner
 from intra_dp_ros.runtime.rails import FrameEnergy, Rails
-from intra_dp_ros.runtime.sender import FrameKey, TileSender, Traffic, window_bytes
+from intra_dp_ros.runtime.sender import TILE_BYTES, FrameKey, TileSender, Traffic, window_bytes
 from intra_dp_ros.runtime.split import Beside, RobotFrame, TakeOver
 from intra_dp_ros.runtime.stats import FrameStats, Inference
 from intra_dp_ros.runtime.uplink import Uplink
@@ -47,27 +47,10 @@ from intra_dp_ros.wire.tile import TileError, decode_tile
 
 _LOG = logging.getLogger(__name__)
 
-AUTO = "auto"
 _MESSAGE_S = 0.0003  # cost of a message beyond its bytes, sender and receiver together [s]
 #: A split frame that is not there after its prediction and this many local runs is computed locally.
 DEADLINE_LOCALS = 2.0
 _RECENT = 4  # frames whose timelines can be asked for afterwards
-
-
-@dataclass(frozen=True)
-class RobotConfig:
-    """What a robot's owner decides."""
-
-    robot_id: str = "robot"
-    strategy: str = AUTO
-    device: str = "cpu"
-    slowdown: float = 1.0  # emulated slower processor
-    duplex: str = HALF  # of the link
-    rtt_s: float = 0.002  # assumed when planning [s]
-    adaptive: bool = True  # compute alone beside a link that falls in the middle of a frame
-    input_codec: str = "raw"  # for graph inputs
-    power: PowerModel = PowerModel()
-    objective: Objective = Objective()  # of the strategies auto and intra_dp
 
 
 class Robot:
@@ -89,9 +72,9 @@ class Robot:
                  progress: Progress = no_progress, emulate: Optional[Emulate] = None) -> None:
         folder = os.path.expanduser(folder)
         self.config = config
-        self._codecs = codec_costs(config.input_codec)
         recording = prepare(recording)
         self.engine = Engine(recording.graph, recording.weights, config.device, emulate=emulate)
+        self._codecs = CodecCosts(self.engine.tiling, config.input_codec, os.path.join(folder, "codecs"))
         _LOG.info("%s", self.engine.tiling.uncut_in_words())
         self.engine.measure(os.path.join(folder, "profiles"), progress)
         self.bandwidth = BandwidthEstimator(config.robot_id)
@@ -150,11 +133,10 @@ class Robot:
         Raises:
             CodecError: no such codec here.
         """
-        costs = codec_costs(input_codec) if input_codec not in self._codecs else self._codecs
-        self._codecs = {**self._codecs, **costs}  # older plans are still predicted
+        if input_codec != self._codecs.codec:
+            self._codecs.use(input_codec)
         self.config = replace(self.config, objective=objective, input_codec=input_codec)
-        kept = {name: self._codecs[name] for name in ("raw", input_codec)}
-        self._planner.aim(replace(self._link_model(), codecs=kept), input_codec, objective)
+        self._aim()
 
     def probe_every(self, period_s: float) -> None:
         """How often an idle link that no monitor measures is probed [s]; infinity: never."""
@@ -180,6 +162,9 @@ class Robot:
             raise GraphError("the graph was recorded for inputs {} and got {}".format(specs, given))
         with self._busy:
             self._number += 1
+            if self._codecs.take():
+                self._expectation.forget()
+                self._aim()
             state, bandwidth = self.state, self.uplink
             part, reason = self._choose(bandwidth)
             predicted_s = self._expectation.predicted_s(part.plan, bandwidth, self._planner.timeline, self._link_model)
@@ -205,6 +190,7 @@ class Robot:
             done = time.monotonic()
             self._frame = None
             self._expectation.learn(part.plan, predicted_s, done - frame.began)
+            self._codecs.offer(inputs, outputs, source)
             self._recent.append(self._stats(frame, traffic, outcome, reason, state, bandwidth, expected_s,
                                             done))
             return Inference(outputs, self._recent[-1])
@@ -243,6 +229,7 @@ class Robot:
             "problem": "" if connection is None else connection.problem, "frames": self._number,
             "upload": {} if connection is None else connection.uploader.status(),
             "ready": {name: self.has_plans(name) for name in (AUTO, *STRATEGIES)},
+            "is_planning": self.strategy != "local" and not self._planner.is_current(_searched(self.strategy)),
             "rtt_ms": 0.0 if connection is None else connection.pulse.rtt * 1e3, "uplink_MBps": self.uplink / 1e6,
             "uplink_age_s": min(self._uplink.age_s, 1e6),
             "server_clock_offset_s": 0.0 if connection is None else connection.pulse.offset,
@@ -374,8 +361,13 @@ class Robot:
         if self.connection is not None and table is not None:
             self.connection.offer([p for p in table.plans if not p.is_local])
 
+    def _aim(self) -> None:
+        self._planner.aim(replace(self._link_model(), codecs=self._codecs.present), self.config.input_codec,
+                          self.config.objective)
+
     def _link_model(self, bandwidth: float = 1e6) -> LinkModel:
-        return LinkModel(bandwidth, bandwidth, self.config.rtt_s, self.config.duplex, _MESSAGE_S, self._codecs)
+        return LinkModel(bandwidth, bandwidth, self.config.rtt_s, self.config.duplex, _MESSAGE_S, self._codecs.all,
+                         TILE_BYTES)
 
     def _window(self) -> int:
         rtt = 0.0 if self.connection is None else self.connection.pulse.rtt

@@ -43,12 +43,21 @@ def encode_rows(rows: torch.Tensor, codec: str) -> bytes:
     Raises:
         CodecError: the codec is not there, or it or the wire has no such elements.
     """
+    return encode(codec, elements(rows))
+
+
+def elements(rows: torch.Tensor) -> np.ndarray:
+    """A tensor of any layout on any device as a codec takes it: in C order, numbers that numpy has.
+
+    Raises:
+        CodecError: the wire has no such elements.
+    """
     name = DTYPE_NAME.get(rows.dtype)
     if name is None:
         raise CodecError("elements of {}, expected one of {}".format(rows.dtype, ", ".join(DTYPE_NAME.values())))
     # Contiguous before it leaves the GPU, so that rows of a channels-first tensor are one transfer.
     plain = rows.detach().contiguous().cpu()
-    return encode(codec, plain.view(TORCH_DTYPE[_CARRIER.get(name, name)]).numpy())
+    return plain.view(TORCH_DTYPE[_CARRIER.get(name, name)]).numpy()
 
 
 def decode_tile(tile: Tile, specs: Mapping[int, TileSpec], device: Any = "cpu") -> torch.Tensor:

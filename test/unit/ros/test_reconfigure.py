@@ -8,7 +8,7 @@ config = pytest.importorskip("intra_dp_ros.cfg.InferenceConfig")
 
 from intra_dp_ros.loss.objective import KINDS, Objective  # noqa: E402
 from intra_dp_ros.loss.strategies import STRATEGIES  # noqa: E402
-from intra_dp_ros.runtime.robot import AUTO, RobotConfig  # noqa: E402
+from intra_dp_ros.runtime.config import AUTO, RobotConfig  # noqa: E402
 from intra_dp_ros.wire.codec import CODECS  # noqa: E402
 
 

@@ -10,7 +10,8 @@ from intra_dp_ros.graph.record import record  # noqa: E402
 from intra_dp_ros.loss.objective import ENERGY, Objective  # noqa: E402
 from intra_dp_ros.runtime.exactness import TOLERANCE, relative_error  # noqa: E402
 from intra_dp_ros.runtime.in_process import InProcessServer  # noqa: E402
-from intra_dp_ros.runtime.robot import Robot, RobotConfig  # noqa: E402
+from intra_dp_ros.runtime.config import RobotConfig  # noqa: E402
+from intra_dp_ros.runtime.robot import Robot  # noqa: E402
 from intra_dp_ros.wire.codec import CodecError  # noqa: E402
 
 WAIT_S = 60.0

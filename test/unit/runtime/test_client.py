@@ -9,7 +9,7 @@ from torch import nn
 
 from intra_dp_ros.runtime.client import IntraDP
 from intra_dp_ros.runtime.in_process import InProcessServer
-from intra_dp_ros.runtime.robot import RobotConfig
+from intra_dp_ros.runtime.config import RobotConfig
 from intra_dp_ros.wire.shaper import Trace, TraceShaper
 
 torch.set_num_threads(1)

@@ -8,7 +8,8 @@ import torch
 from intra_dp_ros.graph.record import record
 from intra_dp_ros.runtime import serving
 from intra_dp_ros.runtime.exactness import TOLERANCE, relative_error
-from intra_dp_ros.runtime.robot import Robot, RobotConfig
+from intra_dp_ros.runtime.config import RobotConfig
+from intra_dp_ros.runtime.robot import Robot
 from intra_dp_ros.runtime.server import Server
 from intra_dp_ros.wire.link import ControlError, InProcessLink
 from intra_dp_ros.wire.messages import OpenRequest

@@ -11,7 +11,8 @@ from intra_dp_ros.graph.record import record  # noqa: E402
 from intra_dp_ros.loss.spans import UPLINK  # noqa: E402
 from intra_dp_ros.runtime.exactness import TOLERANCE, relative_error  # noqa: E402
 from intra_dp_ros.runtime.in_process import InProcessServer  # noqa: E402
-from intra_dp_ros.runtime.robot import Robot, RobotConfig  # noqa: E402
+from intra_dp_ros.runtime.config import RobotConfig  # noqa: E402
+from intra_dp_ros.runtime.robot import Robot  # noqa: E402
 from intra_dp_ros.wire import source as source_module  # noqa: E402
 from intra_dp_ros.wire.source import Source, tensor_of  # noqa: E402
 

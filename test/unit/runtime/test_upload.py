@@ -10,7 +10,8 @@ import torch
 from intra_dp_ros.graph.blobs import Blobs, StoreError
 from intra_dp_ros.graph.constants import tensor_to_bytes
 from intra_dp_ros.graph.record import record
-from intra_dp_ros.runtime.robot import Robot, RobotConfig
+from intra_dp_ros.runtime.config import RobotConfig
+from intra_dp_ros.runtime.robot import Robot
 from intra_dp_ros.runtime.server import Server
 from intra_dp_ros.runtime.upload import Uploader
 from intra_dp_ros.wire.link import ControlError, InProcessLink
