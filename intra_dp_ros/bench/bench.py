@@ -12,14 +12,15 @@ import shutil
 import signal
 import sys
 from dataclasses import replace
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from intra_dp_ros.apps.models import ModelError
 from intra_dp_ros.bench import estimator_trial, idle_trial, namespaces, step_trial, testbed
 from intra_dp_ros.bench.campaign import Blocks, make_ready, play, time_scale_of
 from intra_dp_ros.bench.campaign_report import command_of, table, write_report
 from intra_dp_ros.bench.emulated import make_profiles
-from intra_dp_ros.bench.measured import bound, summarise
+from intra_dp_ros.bench.cell_model import CellModel
+from intra_dp_ros.bench.measured import summarise
 from intra_dp_ros.bench.namespaces import TestbedError
 from intra_dp_ros.bench.testbed import PACE, QUOTA, Setting, Testbed
 from intra_dp_ros.bench.traces import NamedTrace, open_trace
@@ -62,6 +63,7 @@ class Bench:
         self._in_kernel = in_kernel
         self.cells: List[Dict[str, Any]] = []
         self.idle: List[Dict[str, Any]] = []
+        self._model_of: Optional[Tuple[str, CellModel]] = None  # folder of the setting that it is of
 
     def run(self) -> None:
         """All cells, one model after the other; a cell is written as soon as it is done.
@@ -111,10 +113,13 @@ class Bench:
 
     def _cell(self, setting: Setting, blocks: Blocks, trace: NamedTrace, strategies: Sequence[str],
               scale: float, emulated: str) -> Dict[str, Any]:
-        # What encoding costs and saves is assumed when planning: no bound can be made of it.
-        is_bounded = not self._options.no_bound and setting.codec == "raw"
-        least = bound(setting, blocks, trace, strategies[-1]) if is_bounded else None
-        cell = summarise(blocks, setting, trace, strategies, scale, least, self._in_kernel)
+        cell = summarise(blocks, setting, trace, strategies, scale, self._in_kernel)
+        cell["bound_ms"], cell["ablation_ms"] = None, {}
+        if not self._options.no_bound:
+            if self._model_of is None or self._model_of[0] != setting.folder:
+                self._model_of = setting.folder, CellModel(setting)
+            cell["bound_ms"] = self._model_of[1].bound_ms(blocks, trace, strategies[-1])
+            cell["ablation_ms"] = self._model_of[1].ablation_ms(blocks, trace) if "intra_dp" in strategies else {}
         cell["emulated"], cell["command"] = emulated, command_of(sys.argv[1:])
         cell["estimator"] = estimator_trial.figures(blocks.estimates)
         raw = os.path.join(setting.folder, "{}.raw.json".format(re.sub(r"[^A-Za-z0-9_.-]", "_", trace.label)))
@@ -203,7 +208,8 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument("--duplex", choices=(HALF, FULL), default=HALF, help="of the link (%(default)s)")
     parser.add_argument("--objective", choices=KINDS, default=KINDS[0], help="of intra_dp (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of weights, inputs, order (%(default)s)")
-    parser.add_argument("--no-bound", action="store_true", help="leave the lower bound out")
+    parser.add_argument("--no-bound", action="store_true", help="leave the lower bound out, and what keeps "
+                        "intra_dp from it")
     parser.add_argument("--relay", action="store_true", help="shape the link in user space, even as root")
     parser.add_argument("--json", default="", metavar="FILE", help="write the figures: an object, a list of several")
     parser.add_argument("--from", default="", dest="earlier", metavar="FILE,...",

@@ -35,6 +35,7 @@ class Blocks:
     robot_s: Dict[str, float] = field(default_factory=dict)  # strategy -> processor time [s], all robots
     server_s: Dict[str, float] = field(default_factory=dict)
     wall_s: Dict[str, float] = field(default_factory=dict)
+    timelines: Dict[str, Any] = field(default_factory=dict)  # strategy -> of a split frame of the first robot
     inputs: str = ""
     weights: str = ""
 
@@ -115,6 +116,9 @@ def _block(testbed: Testbed, traces: Sequence[Trace], strategy: str, segment: in
     found = testbed.all("run", warm + length + 600.0, strategy=strategy, seconds=warm + length, gap_s=GAP_S,
                         within_s=patience, check=not emulated)
     after = _processor_times(testbed)
+    if strategy != "local" and strategy not in blocks.timelines:
+        traced = testbed.all("timeline", 60.0)[0]
+        blocks.timelines.update({strategy: traced} if traced else {})
     for checked in testbed.all("verify", 600.0, strategy=strategy, within_s=patience) if emulated else ():
         blocks.errors.setdefault(strategy, []).extend(checked["errors"])
         blocks.lost[strategy] = blocks.lost.get(strategy, 0) + checked["lost"]

@@ -36,18 +36,31 @@ def end_ms(spans: Iterable[Span]) -> float:
 
 def gantt(record: DemoRecord, path: str) -> None:
     """Write the chart: measured above, predicted below, one time axis."""
-    both = (("measured", record.measured_spans), ("predicted", record.predicted_spans))
-    rows = [(name, spans) for name, spans in both if spans]
-    fig = figure(9.6, 1.3 + 1.75 * max(1, len(rows)))
-    axes = fig.subplots(max(1, len(rows)), 1, sharex=True, squeeze=False)[:, 0]
-    limit = max(end_ms(record.measured_spans), end_ms(record.predicted_spans), 1.0) * 1.02
-    for axis, (name, spans) in zip(axes, rows):
-        _lanes(axis, name, spans, limit)
-    if not rows:
-        axes[0].text(0.5, 0.5, "no inference was traced", ha="center", va="center", transform=axes[0].transAxes)
-    title(axes[0], _title(record))
-    axes[-1].set_xlabel("time since the inference began [ms]")
-    axes[-1].set_xlim(0.0, limit)
+    charts([(_title(record), record.measured_spans, record.predicted_spans)], path)
+
+
+def charts(inferences: Sequence[Tuple[str, Sequence[Span], Sequence[Span]]], path: str) -> None:
+    """A PNG with several inferences, one below the other.
+
+    Args:
+        inferences: of each its title, measured and predicted spans.
+    """
+    heights = [max(1, bool(measured) + bool(predicted)) for _, measured, predicted in inferences]
+    fig = figure(9.6, 1.3 * len(heights) + 1.75 * sum(heights))
+    panels = iter(fig.subplots(sum(heights), 1, squeeze=False)[:, 0])
+    for words, measured, predicted in inferences:
+        rows = [(name, spans) for name, spans in (("measured", measured), ("predicted", predicted)) if spans]
+        limit = max(end_ms(measured), end_ms(predicted), 1.0) * 1.02
+        axes = [next(panels) for _ in rows or (None,)]
+        for axis, (name, spans) in zip(axes, rows):
+            _lanes(axis, name, spans, limit)
+        for axis in axes:
+            axis.set_xlim(0.0, limit)
+            axis.tick_params(axis="x", labelbottom=axis is axes[-1])
+        if not rows:
+            axes[0].text(0.5, 0.5, "no inference was traced", ha="center", va="center", transform=axes[0].transAxes)
+        title(axes[0], words)
+        axes[-1].set_xlabel("time since the inference began [ms]")
     save(fig, path)
 
 

@@ -1,42 +1,24 @@
 """A cell of a campaign, one model on one trace, in a few numbers."""
-import glob
 import math
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
-from intra_dp_ros.bench import frames as models
 from intra_dp_ros.bench.campaign import Blocks
 from intra_dp_ros.bench.scaling import shares
-from intra_dp_ros.bench.simulate import Simulation
-from intra_dp_ros.bench.testbed import QUOTA, Setting
+from intra_dp_ros.bench.testbed import Setting
 from intra_dp_ros.bench.traces import NamedTrace
-from intra_dp_ros.loss.link_model import LinkModel
-from intra_dp_ros.loss.profile import Profile
-from intra_dp_ros.lop.axis import prepare
-from intra_dp_ros.lop.tiling import Tiling
-from intra_dp_ros.runtime.codec_costs import codec_costs
 from intra_dp_ros.runtime.engine import device_name
-from intra_dp_ros.runtime.sender import TILE_BYTES
 
-_MESSAGE_S, _RTT_S = 0.0003, 0.002  # as the robot plans with
 NOT_CHECKED = -1.0
 _POINTS = 400  # frames of a strategy whose bandwidth and latency are kept for a picture
 
 
-@dataclass(frozen=True)
-class _Begin:
-    """When a frame began, for the bound."""
-
-    began_s: float  # on the trace
-
-
 def summarise(blocks: Blocks, setting: Setting, trace: NamedTrace, strategies: Sequence[str], time_scale: float,
-              bound_ms: Optional[float], in_kernel: bool) -> Dict[str, Any]:
+              in_kernel: bool) -> Dict[str, Any]:
     """The figures of a cell, ready for JSON; times [ms], what cannot be said is None."""
     found = {name: _of_strategy(blocks, name, setting.robots) for name in strategies}
     return {
@@ -46,7 +28,7 @@ def summarise(blocks: Blocks, setting: Setting, trace: NamedTrace, strategies: S
         "objective": setting.objective, "robots": setting.robots, "robot_speed": setting.robot_speed,
         "slowed_by": setting.slowed_by, "time_scale": time_scale, "seed": setting.seed,
         "link": "kernel (network namespaces)" if in_kernel else "relay node (user space)",
-        "bound_ms": bound_ms, "strategies": found,
+        "strategies": found, "timelines": blocks.timelines,
     }
 
 
@@ -87,31 +69,6 @@ def where(frame: Dict[str, Any]) -> str:
     if frame["outcome"] != "split":
         return str(frame["outcome"])
     return "split" if frame["parts"]["robot_compute"] > 0 else "offload"
-
-
-def bound(setting: Setting, blocks: Blocks, trace: NamedTrace, strategy: str) -> Optional[float]:
-    """Mean over a strategy's frames of what no schedule can beat [ms], with the times that the nodes measured; None:
-    there are no such times.
-    """
-    model = models.load(setting.model, setting.seed)
-    recording = prepare(models.record_whole(model))
-    tiling = Tiling(recording.graph)
-    robot, server = (_profile(setting, name, recording.graph.hash) for name in ("r0", "server"))
-    began = [_Begin(f["trace_s"]) for f in blocks.frames if f["strategy"] == strategy and f["robot"] == 0]
-    if robot is None or server is None or not began:
-        return None
-    if setting.slowed_by != QUOTA:  # with a quota the robot measured itself slow
-        robot = robot.scaled(1.0 / setting.robot_speed)
-    link = LinkModel(1e6, 1e6, _RTT_S, setting.duplex, _MESSAGE_S, codec_costs(setting.codec), TILE_BYTES)
-    return float(Simulation(tiling, robot, server, link, setting.codec).bounds(began, trace.trace).mean() * 1e3)
-
-
-def _profile(setting: Setting, place: str, graph: str) -> Optional[Profile]:
-    found = glob.glob(os.path.join(setting.folder, "cache", place, "profiles", graph + "-*.json"))
-    if not found:
-        return None
-    with open(found[0], encoding="utf-8") as file:
-        return Profile.from_json(file.read())
 
 
 def machine() -> str:

@@ -27,6 +27,7 @@ from intra_dp_ros.msg import BandwidthEstimate, InferenceStats, TensorTile, Tile
 from intra_dp_ros.ros.bench_messages import CHECK, frame_to_msg, output_from_msg
 from intra_dp_ros.ros.conversions import ack_from_msg
 from intra_dp_ros.ros.demo_listener import sample_from_msg
+from intra_dp_ros.ros.frame_spans import measured_spans
 from intra_dp_ros.ros.topics import BANDWIDTH, robot_topic
 from intra_dp_ros.runtime.machine import use_threads
 from intra_dp_ros.srv import GetStatus, SetStrategy
@@ -65,6 +66,7 @@ class Driver:
         self._estimates: List[Tuple[float, float, float, float, str]] = []  # when, up, rtt, age, source
         self._frames = rospy.Publisher("frames", Image, queue_size=2)
         self._get_status = rospy.ServiceProxy("bench_robot/get_status", GetStatus)
+        self._server_status = rospy.ServiceProxy(ns + "/server/get_status", GetStatus)
         self._set_strategy = rospy.ServiceProxy("bench_robot/set_strategy", SetStrategy)
         rospy.Subscriber("stats", InferenceStats, self._on_stats, queue_size=100, tcp_nodelay=True)
         rospy.Subscriber("result", TensorTile, self._on_result, queue_size=100, buff_size=_BUFFER_BYTES,
@@ -168,6 +170,18 @@ class Driver:
                 errors.append(self._error(self._sent, index))
         return {"errors": errors, "lost": lost}
 
+    def timeline(self) -> Dict[str, Any]:
+        """What the last split frame did and what was expected of it: "frame", "measured" and "predicted" spans.
+
+        Empty where there is none.
+        """
+        robot, server = self.status(), json.loads(self._server_status().json)
+        done = [f for f in robot.get("recent", ()) if f["outcome"] == "split"]
+        if not done:
+            return {}
+        return {"frame": done[-1]["frame"], "plan": done[-1]["plan"], "predicted": done[-1]["predicted_spans"],
+                "measured": measured_spans(done[-1], robot, [server])}
+
     def air(self, shaper: str, start_s: float) -> float:
         """The user-space shaper's trace goes on at `start_s` from now on; now (monotonic [s])."""
         rospy.set_param(shaper + "/start_at", float(start_s))
@@ -259,7 +273,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     rospy.init_node("bench_driver", disable_signals=True)
     driver = Driver(options.model, options.robot_id, options.ns, options.seed, options.acks)
     operations = {"use": driver.use, "run": driver.run, "verify": driver.verify, "status": driver.status,
-                  "air": driver.air}
+                  "air": driver.air, "timeline": driver.timeline}
     for line in sys.stdin:
         asked = json.loads(line)
         try:

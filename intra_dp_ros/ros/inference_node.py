@@ -185,7 +185,7 @@ class InferenceNode:
 
     def _on_status(self, _: Any) -> GetStatusResponse:
         status, model = self.robot.status(), self.application.model
-        status.update(robot_id=self.settings.robot.robot_id, model=model.name, weights=model.weights,
+        status.update(model=model.name, weights=model.weights,
                       weights_note=model.weights_note, input_shape=list(model.input_specs[0].shape),
                       parameters=sum(math.prod(c.shape) for c in self.robot.engine.graph.constants.values()),
                       answered=self._window.answered, skipped=self._frames.replaced, ignored=self._ignored,

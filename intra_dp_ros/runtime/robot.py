@@ -225,7 +225,8 @@ class Robot:
         """For people and reports."""
         connection = self.connection
         return {
-            "state": self.state, "strategy": self.strategy, "model_hash": self.engine.graph.hash[:12],
+            "robot_id": self.config.robot_id, "state": self.state, "strategy": self.strategy,
+            "model_hash": self.engine.graph.hash[:12],
             "problem": "" if connection is None else connection.problem, "frames": self._number,
             "upload": {} if connection is None else connection.uploader.status(),
             "ready": {name: self.has_plans(name) for name in (AUTO, *STRATEGIES)},

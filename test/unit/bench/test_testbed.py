@@ -12,6 +12,7 @@ import torch
 from intra_dp_ros.bench import bench, children, estimator_trial, frames, namespaces, shaping, testbed
 from intra_dp_ros.bench.campaign import Blocks, block_length, time_scale_of
 from intra_dp_ros.bench.campaign_report import comparison, summary, table, write_report
+from intra_dp_ros.bench.cell_model import CHANGES
 from intra_dp_ros.bench.measured import summarise
 from intra_dp_ros.bench.namespaces import TestbedError, prefix_of, stale
 from intra_dp_ros.bench.testbed import Setting
@@ -161,8 +162,8 @@ def test_figures_of_a_cell_and_its_report(tmp_path):
         _frame("intra_dp", 500.0, outcome="takeover"), _frame("intra_dp", 100.0, parts={"robot_compute": 0.0},
                                                               rel_error=1e-6)],
         lost={"intra_dp": 1}, robot_s={"intra_dp": 3.0}, wall_s={"intra_dp": 10.0}, weights="random (none given)")
-    cell = summarise(blocks, Setting("net", str(tmp_path)), open_trace("constant:4"), ["local", "intra_dp"], 1.0, 50.0,
-                     True)
+    cell = summarise(blocks, Setting("net", str(tmp_path)), open_trace("constant:4"), ["local", "intra_dp"], 1.0, True)
+    cell.update(bound_ms=50.0, ablation_ms={name: 60.0 for name in CHANGES})
     own = cell["strategies"]["intra_dp"]
     assert (own["share_split"], own["share_offload"], own["share_takeover"]) == (0.5, 0.25, 0.25)
     assert own["measured_over_predicted"]["median"] == pytest.approx(1.0) and own["max_rel_error"] == 1e-6
@@ -175,8 +176,11 @@ def test_figures_of_a_cell_and_its_report(tmp_path):
     assert (found["best"], found["latency"], found["energy"], found["bound"]) == ("local", 1.0, 1.0, 0.25)
     assert found["p95"] == pytest.approx(own["p95_ms"] / 200.0)
     assert "latency 1.00" in summary([cell, cell])[-1] and comparison(dict(cell, robots=2)) is None
+    cell["timelines"] = {"intra_dp": {"frame": 3, "plan": "offload", "predicted": [], "measured": [
+        {"lane": "uplink", "start_s": 0.0, "stop_s": 0.05, "label": ""}]}}
     with open(write_report([cell], str(tmp_path / "m.md"), ["--seconds", "5", "--out", "x"])) as file:
         text = file.read()
+    assert (tmp_path / "m_gantt.png").exists()
     assert "Lower bound" in text and "`scripts/bench --seconds 5`" in text
     for what in ("latency", "energy", "bandwidth", "predicted"):
         assert (tmp_path / "m_{}.png".format(what)).exists()
@@ -185,17 +189,22 @@ def test_figures_of_a_cell_and_its_report(tmp_path):
 def test_a_report_of_earlier_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(bench.shutil, "which", lambda name: name)
     blocks = Blocks(frames=[_frame("local", 200.0, outcome="local", bytes_up=0), _frame("intra_dp", 100.0)])
-    cell = summarise(blocks, Setting("net", str(tmp_path)), open_trace("constant:4"), ["local", "intra_dp"], 1.0, 50.0,
-                     True)
+    cell = summarise(blocks, Setting("net", str(tmp_path)), open_trace("constant:4"), ["local", "intra_dp"], 1.0, True)
+    cell.update(bound_ms=50.0, ablation_ms={name: 60.0 for name in CHANGES})
     cell.update(estimator=estimator_trial.figures([]), command="scripts/bench --models net")
     (tmp_path / "one.json").write_text(json.dumps(cell))
     (tmp_path / "two.json").write_text(json.dumps(
         [dict(cell, codec="png"), dict(cell, codec="lz4"), dict(cell, robots=4)]))
     report = str(tmp_path / "r.md")
-    assert bench.main(["--from", "{0}/one.json,{0}/two.json".format(tmp_path), "--report", report]) == 0
+    slow = json.loads((tmp_path / "one.json").read_text())
+    slow["strategies"]["intra_dp"]["mean_ms"], slow["trace"] = 190.0, "outdoors"
+    (tmp_path / "slow.json").write_text(json.dumps(slow))
+    assert bench.main(["--from", "{0}/one.json,{0}/two.json,{0}/slow.json".format(tmp_path), "--report", report]) == 0
     with open(report) as file:
         text = file.read()
-    assert "scripts/bench --models net" in text and "Several robots" in text and "latency 0.50" in text
+    assert "| net | outdoors | raw | 200.0 | 0.95 | 0.30 |" in text, "what keeps it above the aim"
+    assert text.count("| 200.0 | ") == 1, "the others are below"
+    assert "scripts/bench --models net" in text and "Several robots" in text and "latency 0.62" in text
     (tmp_path / "bad.json").write_text("{")
     assert bench.main(["--from", str(tmp_path / "bad.json"), "--report", report]) == 1
     assert "bad.json" in capsys.readouterr().err

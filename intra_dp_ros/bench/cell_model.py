@@ -1,0 +1,134 @@
+"""A cell of a campaign, simulated with what its nodes measured: what no schedule can beat, and what keeps ours from it.
+
+The operator times, the codecs' costs and the pieces of the trace are those of the run; one assumption is changed at a
+time.  So a ratio that is missed is taken apart: what knowing the bandwidth would give, what messages cost, the server's
+computing, and the halo rows that exact tiles need.
+"""
+import glob
+import os
+from dataclasses import dataclass, replace
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from intra_dp_ros.bench import frames as models
+from intra_dp_ros.bench.campaign import Blocks
+from intra_dp_ros.bench.simulate import Simulation, summary
+from intra_dp_ros.bench.testbed import QUOTA, Setting
+from intra_dp_ros.bench.traces import NamedTrace
+from intra_dp_ros.loss.baselines.published import HaloFreeTiling
+from intra_dp_ros.loss.link_model import LinkModel
+from intra_dp_ros.loss.profile import Profile
+from intra_dp_ros.lop.axis import prepare
+from intra_dp_ros.lop.tiling import Tiling
+from intra_dp_ros.runtime.codec_sampler import CodecCosts
+from intra_dp_ros.runtime.sender import TILE_BYTES
+from intra_dp_ros.wire.shaper import Trace
+
+_MESSAGE_S, _RTT_S = 0.0003, 0.002  # as the robot plans with
+_AT_ONCE = 1e-6  # of a server's times: it takes none
+#: Column of the report -> what is changed.
+CHANGES: Dict[str, Dict[str, Any]] = {
+    "as it is": {},
+    "bandwidth known": {"knows": True},
+    "round trips and messages free": {"rtt_s": 0.0, "per_message_s": 0.0},
+    "server takes no time": {"server": _AT_ONCE},
+    "tiles without halos (inexact)": {"has_halos": False},
+}
+
+
+@dataclass(frozen=True)
+class _Begin:
+    """When a frame began, for the bound."""
+
+    began_s: float  # on the trace
+
+
+class CellModel:
+    """One model on the devices of a testbed.
+
+    Args:
+        setting: of the testbed, after its nodes have measured.
+
+    Raises:
+        FileNotFoundError: they have not.
+    """
+
+    def __init__(self, setting: Setting) -> None:
+        recording = prepare(models.record_whole(models.load(setting.model, setting.seed)))
+        self._tiling, self._codec = Tiling(recording.graph), setting.codec
+        robot, self._server = (_profile(setting, name, recording.graph.hash) for name in ("r0", "server"))
+        if setting.slowed_by != QUOTA:  # with a quota the robot measured itself slow
+            robot = robot.scaled(1.0 / setting.robot_speed)
+        self._robot = robot
+        codecs = CodecCosts(self._tiling, setting.codec, os.path.join(setting.folder, "cache", "r0", "codecs"))
+        self._link = LinkModel(1e6, 1e6, _RTT_S, setting.duplex, _MESSAGE_S, codecs.present, TILE_BYTES)
+        self._simulations: Dict[str, Simulation] = {}
+
+    def bound_ms(self, blocks: Blocks, trace: NamedTrace, strategy: str) -> Optional[float]:
+        """Mean over a strategy's frames of what no schedule can beat [ms]; None: it has no frames."""
+        began = [_Begin(f["trace_s"]) for f in blocks.frames if f["strategy"] == strategy and f["robot"] == 0]
+        if not began:
+            return None
+        return float(self._simulation("as it is").bounds(began, trace.trace).mean() * 1e3)
+
+    def ablation_ms(self, blocks: Blocks, trace: NamedTrace) -> Dict[str, float]:
+        """Mean latency of intra_dp [ms], simulated on the same pieces of the trace, for every one of `CHANGES`."""
+        pieces = segments(blocks.frames)
+        return {name: self._mean_ms(name, pieces, trace.trace) for name in CHANGES} if pieces else {}
+
+    def _mean_ms(self, name: str, pieces: Sequence[Tuple[float, float]], trace: Trace) -> float:
+        simulation, found = self._simulation(name), []
+        for start, length in pieces:
+            found += simulation.drive("intra_dp", trace.shifted(start), length, CHANGES[name].get("knows", False))
+        return float(summary(found)["mean_ms"])
+
+    def _simulation(self, name: str) -> Simulation:
+        changed = CHANGES[name]
+        kind = "as it is" if changed.get("knows") else name  # the same plans
+        if kind not in self._simulations:
+            tiling = self._tiling if changed.get("has_halos", True) else HaloFreeTiling(self._tiling)
+            link = replace(self._link, **{k: v for k, v in changed.items() if k in ("rtt_s", "per_message_s")})
+            self._simulations[kind] = Simulation(
+                tiling, self._robot, self._server.scaled(changed.get("server", 1.0)), link, self._codec)
+        return self._simulations[kind]
+
+
+def segments(frames: Sequence[Dict[str, Any]]) -> List[Tuple[float, float]]:
+    """Begin and length [s] of the pieces of the trace on which the first robot's frames ran."""
+    found = []
+    for segment in sorted({f["segment"] for f in frames}):
+        own = [f for f in frames if f["segment"] == segment and f["robot"] == 0]
+        if own:
+            start = min(f["trace_s"] for f in own)
+            found.append((start, max(f["trace_s"] + f["latency_ms"] / 1e3 for f in own) - start))
+    return found
+
+
+def _profile(setting: Setting, place: str, graph: str) -> Profile:
+    found = glob.glob(os.path.join(setting.folder, "cache", place, "profiles", graph + "-*.json"))
+    if not found:
+        raise FileNotFoundError("the {} node has left no operator times in {}".format(
+            "server's" if place == "server" else "robot's", setting.folder))
+    with open(found[0], encoding="utf-8") as file:
+        return Profile.from_json(file.read())
+
+
+def table(cells: Sequence[Dict[str, Any]], best: Sequence[float]) -> List[str]:
+    """A Markdown table: every change's latency over what the best other strategy was measured to take.
+
+    Args:
+        best: mean latency of the best other strategy of each cell [ms].
+    """
+    names = list(CHANGES)
+    lines = ["| model | trace | codec | best other ms | measured | {} | bound |".format(" | ".join(names)),
+             "|" + "---|" * (6 + len(names))]
+    rows = []
+    for cell, other in zip(cells, best):
+        found = [cell["strategies"]["intra_dp"]["mean_ms"], *(cell["ablation_ms"][n] for n in names), cell["bound_ms"]]
+        rows.append([x / other for x in found])
+        lines.append("| {} | {} | {} | {:.1f} | {} |".format(
+            cell["model"].partition("@")[0].rpartition(":")[2], cell["trace"].partition(" ")[0], cell["codec"], other,
+            " | ".join("{:.2f}".format(x) for x in rows[-1])))
+    means = np.exp(np.log(np.array(rows)).mean(axis=0))
+    return lines + ["| geometric mean | | | | {} |".format(" | ".join("**{:.2f}**".format(x) for x in means))]
