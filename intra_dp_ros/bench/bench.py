@@ -197,9 +197,10 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument("--robot-speed", type=float, default=0.25, help="of this machine's (%(default)s)")
     parser.add_argument("--slowed-by", choices=(PACE, QUOTA), default=PACE, help="sleeping after operators, or the "
                         "kernel's quota for the whole node (%(default)s)")
-    parser.add_argument("--emulate", default="", metavar="published|CSV|ROBOT,SERVER", help="replace computing by "
-                        "waits: published operator times, those of a file, or this machine's times these factors; "
-                        "results are computed afterwards")
+    parser.add_argument("--emulate", default="", metavar="published|fitted|FILE|ROBOT,SERVER", help="replace "
+                        "computing by waits: published operator times; those of any model, by a device model fitted to "
+                        "the published ones; of a CSV file, or a YAML file's device model; or this machine's times "
+                        "these factors; results are computed afterwards")
     parser.add_argument("--server-MBps", type=float, default=125.0, help="of the server's own link, which several "
                         "robots share (%(default)s)")
     parser.add_argument("--time-scale", default="1", metavar="N", help="the trace is played so many times slower, and "

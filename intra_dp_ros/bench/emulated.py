@@ -1,8 +1,9 @@
-"""Devices to be emulated in a bench: published operator times, or this machine's times a factor."""
+"""Devices to be emulated in a bench: published operator times, a device model, or this machine's times a factor."""
 import os
 from typing import Tuple
 
 from intra_dp_ros.bench import frames
+from intra_dp_ros.bench.devices import FITTED, is_device_model, open_devices
 from intra_dp_ros.bench.hardware import PUBLISHED_SCALE
 from intra_dp_ros.bench.options import random_inputs
 from intra_dp_ros.loss import device_csv
@@ -26,14 +27,14 @@ def make_profiles(what: str, model_text: str, seed: int, robot_folder: str, serv
     """Write the profiles of the emulated robot and server.
 
     Args:
-        what: `published`, a CSV file with times of both, or `ROBOT,SERVER`: factors on what this machine takes for an
-            operator.
+        what: `published`, a CSV file with times of both, `fitted` or a YAML file with a device model of both, or
+            `ROBOT,SERVER`: factors on what this machine takes for an operator.
 
     Returns:
         The robot's file, the server's file, and what they are, in words.
 
     Raises:
-        ValueError: neither, or times of another model.
+        ValueError: none of these, or times of another model.
         OSError: the file cannot be read.
     """
     model = frames.load(model_text, seed)
@@ -41,7 +42,10 @@ def make_profiles(what: str, model_text: str, seed: int, robot_folder: str, serv
     tiling = Tiling(recording.graph)
     if what == PUBLISHED:
         what = _published(model_text)
-    if os.path.exists(what) or what.endswith(".csv"):
+    if is_device_model(what):
+        robot_device, server_device, words = open_devices(what)
+        robot, server = robot_device.profile(tiling), server_device.profile(tiling)
+    elif os.path.exists(what) or what.endswith(".csv"):
         mapped = device_csv.map_rows(tiling, device_csv.read(what), scale=PUBLISHED_SCALE)
         robot, server = mapped.robot, mapped.server
         words = "operator times of {}, {} of {} found in the graph".format(
@@ -50,13 +54,13 @@ def make_profiles(what: str, model_text: str, seed: int, robot_folder: str, serv
         try:
             slower, faster = (float(word) for word in what.split(","))
         except ValueError:
-            raise ValueError("--emulate {!r}: expected a CSV file, or two factors such as 4,0.125".format(
-                what)) from None
+            raise ValueError("--emulate {!r}: expected {}, a CSV or YAML file, or two factors such as 4,0.125".format(
+                what, FITTED)) from None
         here = measure(Kernels(tiling, recording.weights), random_inputs(model, seed))
         robot, server = here.scaled(slower), here.scaled(faster)
         words = "this machine's operator times, robot x {:g}, server x {:g}".format(slower, faster)
     rows = [rule.rows for rule in tiling.rules]
-    words += " (whole frame {:.0f} and {:.1f} ms)".format(robot.frame_ms(rows), server.frame_ms(rows))
+    words += "; whole frame {:.0f} and {:.1f} ms".format(robot.frame_ms(rows), server.frame_ms(rows))
     files = [save(folder, Profile(tiling.graph.hash, _DEVICE, p.a_ms, p.b_ms))
              for folder, p in ((robot_folder, robot), (server_folder, server))]
     return files[0], files[1], words
@@ -68,8 +72,8 @@ def _published(model: str) -> str:
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     path = os.path.join(root, _FOLDER, _PUBLISHED.get(name, name) + ".csv")
     if name not in _PUBLISHED or not os.path.isfile(path):
-        raise ValueError("no published operator times of {!r} here ({}): give --emulate a CSV file or two factors"
-                         .format(model, ", ".join(_PUBLISHED)))
+        raise ValueError("no published operator times of {!r} here ({}): use --emulate {}, or give it a CSV file "
+                         "or two factors".format(model, ", ".join(_PUBLISHED), FITTED))
     return path
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from intra_dp_ros.apps.models import ModelError
 from intra_dp_ros.bench import hardware
+from intra_dp_ros.bench.devices import is_device_model, open_devices
 from intra_dp_ros.bench.drive import LOCAL, OFFLOAD, SPLIT, Drive, DrivenFrame
 from intra_dp_ros.bench.options import add_model_options, model_of, random_inputs
 from intra_dp_ros.bench.simulate_plots import draw
@@ -115,7 +116,11 @@ def row(name: str, found: Dict[str, float]) -> str:
 
 
 def profiles_of(options: argparse.Namespace, tiling: Tiling, weights: Any, inputs: Any) -> Tuple[Profile, Profile]:
-    """The devices' times: from the file, or of this machine."""
+    """The devices' times: of a device model, from a file, or of this machine."""
+    if options.profile and is_device_model(options.profile):
+        robot, server, words = open_devices(options.profile)
+        print(words)
+        return robot.profile(tiling), server.profile(tiling)
     if options.profile:
         mapped = device_csv.map_rows(tiling, device_csv.read(options.profile), tuple(options.launch_ms),
                                      tuple(options.profile_scale))
@@ -130,12 +135,14 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Simulate strategies over a bandwidth trace and print a table of what they take."""
     parser = argparse.ArgumentParser(prog="simulate", description=main.__doc__)
     add_model_options(parser)
-    parser.add_argument("--profile", metavar="CSV", help="operator times of robot and server (default: measured here)")
+    parser.add_argument("--profile", metavar="CSV|YAML|fitted", help="operator times of robot and server, or a "
+                        "device model that tells them; fitted: to the published times (default: measured here)")
     parser.add_argument("--profile-scale", type=float, nargs=2, default=hardware.PUBLISHED_SCALE,
-                        metavar=("ROBOT", "SERVER"), help="factors on the file's times (default: %(default)s: timing "
-                        "operators one by one adds to them)")
+                        metavar=("ROBOT", "SERVER"), help="factors on the CSV file's times (default: %(default)s: "
+                        "timing operators one by one adds to them)")
     parser.add_argument("--launch-ms", type=float, nargs=2, default=device_csv.LAUNCH_MS, metavar=("ROBOT", "SERVER"),
-                        help="cost of a call within an operator's time in the file [ms] (default: %(default)s)")
+                        help="cost of a call within an operator's time in the CSV file [ms] (default: "
+                        "%(default)s)")
     parser.add_argument("--server-speedup", type=float, default=8.0, metavar="N",
                         help="without --profile: how much faster than this machine the server is (default: 8)")
     parser.add_argument("--trace", required=True, metavar="CSV", help="bandwidth over time: columns t_s, MBps")

@@ -93,6 +93,19 @@ def _row(raw: Dict[str, str]) -> Row:
     return Row(raw["op"], shape, robot, server)
 
 
+def match(graph: Graph, rows: Sequence[Row]) -> Tuple[Dict[int, Row], List[Row]]:
+    """Node -> its row, of the nodes that have one; and the rows that belong to no node."""
+    waiting: Dict[Tuple[str, Tuple[int, ...]], Deque[Row]] = defaultdict(deque)
+    for row in rows:
+        waiting[_KINDS.get(row.op, row.op), row.shape].append(row)
+    found = {}
+    for v, node in enumerate(graph.nodes):
+        queue = waiting[_KINDS.get(node.name, node.name), graph.tensors[node.outputs[0]].shape]
+        if queue:
+            found[v] = queue.popleft()
+    return found, [row for queue in waiting.values() for row in queue]
+
+
 def map_rows(tiling: Tiling, rows: Sequence[Row], launch_ms: Tuple[float, float] = LAUNCH_MS,
              scale: Tuple[float, float] = (1.0, 1.0)) -> Mapped:
     """Profiles of the two devices for a graph.
@@ -105,16 +118,9 @@ def map_rows(tiling: Tiling, rows: Sequence[Row], launch_ms: Tuple[float, float]
     Raises:
         ValueError: a file of another model: less than half of its time is found in the graph.
     """
-    waiting: Dict[Tuple[str, Tuple[int, ...]], Deque[Row]] = defaultdict(deque)
     timed = [row for row in rows if row.robot_ms or row.server_ms]
-    for row in rows:
-        waiting[_KINDS.get(row.op, row.op), row.shape].append(row)
-    graph, found = tiling.graph, {}
-    for v, node in enumerate(graph.nodes):
-        queue = waiting[_KINDS.get(node.name, node.name), graph.tensors[node.outputs[0]].shape]
-        if queue:
-            found[v] = queue.popleft()
-    left = [row for queue in waiting.values() for row in queue]
+    graph = tiling.graph
+    found, left = match(graph, rows)
     absorbed = [row for row in left if row.op in _ABSORBED]
     left = [row for row in left if row.op not in _ABSORBED and (row.robot_ms or row.server_ms)]
     sums = [_sums(group) for group in (timed, absorbed, left)]
