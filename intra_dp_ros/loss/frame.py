@@ -64,7 +64,7 @@ class Frames:
         if self._is_outside:  # rows that go up wait for rows that come down: the order is not known beforehand
             found = self._timeline.predict(self._plan, self._link, self._power, carrier)
             return Played(found.latency_s, found.energy_j, found.robot_busy_s, found.crossings)
-        half, trip, each = self._link.duplex == HALF, self._link.rtt_s / 2, self._link.per_message_s
+        half, trip = self._link.duplex == HALF, self._link.rtt_s / 2
         air = {UP: 0.0, DOWN: 0.0}
         encoded, decoded, free = dict(air), dict(air), {UP: 0.0, DOWN: self._band_s}  # free: the receiver
         began: List[float] = []  # when the server began with each piece
@@ -84,10 +84,10 @@ class Frames:
             encoded[direction] = begun + passage.encode_s
             start = max(when, air[lane])
             first, last = passage.crossed_s(start, encoded[direction], partial(carrier, direction))
-            end = air[lane] = float(last + each)
+            end = air[lane] = float(last)
             crossings.append(Crossing(direction, start, end, passage.nbytes, piece.raw))
             radio += max(0.0, end - max(start, self._band_s))
-            arrived = float(passage.decoded_s(first + each + trip, end + trip, decoded[direction]))
+            arrived = float(passage.decoded_s(first + trip, end + trip, decoded[direction]))
             decoded[direction] = arrived
             work = max(free[direction], arrived)
             free[direction] = work + piece.work_s

@@ -1,7 +1,8 @@
 """What the scheduler knows about the link between robot and server.
 
 A piece of rows is sent as tiles, each encoded when the one before it is on its way, and decoded while the next one
-comes: so the air waits for the first tile's encoding only, and the last tile for everything (`Passage`).
+comes: so the air waits for the first tile's encoding only, and the last tile for everything (`Passage`).  What a message
+costs beyond its bytes is the ends' work, half on either side: other messages are on the air meanwhile.
 """
 from dataclasses import dataclass, field
 from typing import Any, Callable, Mapping, NamedTuple, Tuple
@@ -27,7 +28,7 @@ class LinkModel:
     down: float  # server to robot [bytes/s]
     rtt_s: float = 0.0  # round-trip time [s]
     duplex: str = HALF
-    per_message_s: float = 0.0  # cost of a message beyond its bytes [s]
+    per_message_s: float = 0.0  # cost of a message beyond its bytes, both ends together [s]
     # codec -> (bytes sent per raw byte, encoding [s per raw byte], decoding [s per raw byte]); "codec@7" is what it
     # costs for tensor 7, where that is known
     codecs: Mapping[str, Tuple[float, float, float]] = field(default_factory=lambda: {"raw": (1.0, 0.0, 0.0)})
@@ -67,7 +68,8 @@ class LinkModel:
         """
         ratio, encode, decode = costs
         tile = np.minimum(1.0, self.tile_bytes / np.maximum(raw, 1e-300))
-        return Passage(ratio * raw, encode * raw, decode * raw, tile)
+        each = self.per_message_s / 2 / tile  # of as many messages as there are tiles
+        return Passage(ratio * raw, encode * raw + each, decode * raw + each, tile)
 
 
 class Passage(NamedTuple):

@@ -107,12 +107,11 @@ class _Simulation:
             start = np.maximum(np.where(is_down, when_down, when_up), air[lane, row, column])
             rate = np.where(is_down, self._rates[1], self._rates[0])
             with np.errstate(divide="ignore", invalid="ignore"):
-                first, last = passage.crossed_s(
+                first, end = passage.crossed_s(
                     start, whole, lambda at, nbytes: at + np.where(rate > 0, nbytes / rate, np.inf))
-            end, trip = last + self._link.per_message_s, self._link.rtt_s / 2
+            trip = self._link.rtt_s / 2
             which = np.where(is_down, 1, 0)
-            arrived = passage.decoded_s(first + self._link.per_message_s + trip, end + trip,
-                                        decoded[which, row, column])
+            arrived = passage.decoded_s(first + trip, end + trip, decoded[which, row, column])
             air[lane, row, column] = np.where(sent, end, air[lane, row, column])
             decoded[which, row, column] = np.where(sent, arrived, decoded[which, row, column])
             encoded = np.where(is_down, whole, encoded)

@@ -231,14 +231,14 @@ class _Run:
 
     def _send(self, now: float, direction: str, tensor: int, start: int, stop: int, raw: int, piece: Passage,
               encoded: float) -> None:
-        air, each, trip = UP if self._link.duplex == HALF else direction, self._link.per_message_s, self._link.rtt_s / 2
+        air, trip = UP if self._link.duplex == HALF else direction, self._link.rtt_s / 2
         began = max(now, self._air[air])
         first, last = piece.crossed_s(began, encoded, lambda at, nbytes: self._carrier(direction, at, nbytes))
-        ended = self._air[air] = float(last + each)
+        ended = self._air[air] = float(last)
         self._crossings.append(Crossing(direction, began, ended, piece.nbytes, raw))
         self._spans.append(Span(UPLINK if direction == UP else DOWNLINK, began, ended,
                                 "tensor {} rows [{}, {})".format(tensor, start, stop)))
-        arrived = float(piece.decoded_s(first + each + trip, ended + trip, self._decoded[direction]))
+        arrived = float(piece.decoded_s(first + trip, ended + trip, self._decoded[direction]))
         self._decoded[direction] = arrived
         self._push(arrived, "arrive", (direction, tensor, stop))
 

@@ -41,7 +41,7 @@ class Layers:
             for costs, rate, direction in ((self.up, link.up, "up"), (self.down, link.down, "down")):
                 piece = link.passage(link.costs(self._codec(t, direction), t), graph.tensors[t].nbytes)
                 first, last = piece.crossed_s(piece.first_s(0.0), piece.encode_s, lambda at, nbytes: at + nbytes / rate)
-                costs[t] = float(piece.decoded_s(first, last, 0.0)) + link.per_message_s + link.rtt_s / 2
+                costs[t] = float(piece.decoded_s(first, last, 0.0)) + link.rtt_s / 2
 
     def times(self, on_server: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Computing on the robot, on the server, and transmitting [s], each (P,).

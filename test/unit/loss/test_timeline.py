@@ -273,8 +273,8 @@ def test_search_against_every_boundary(rate):
         ones = np.ones(len(every), int)
         work, is_outside = Population(timeline).work(stop, start, *chunks, grain * ones, ones)
         best = min(best, outcomes(work, [link]).latency_s[~is_outside].min())
-    found = timeline.predict(search(tiling, timeline, link), link).latency_s
-    assert best - 1e-12 <= found <= 1.05 * best
+    found = timeline.predict(search(tiling, timeline, link, objective=Objective("weighted", 0.0)), link).latency_s
+    assert best - 1e-12 <= found <= 1.05 * best, "for latency alone"
 
 
 @settings(max_examples=15, deadline=None)
