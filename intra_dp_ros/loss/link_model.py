@@ -1,8 +1,8 @@
 """What the scheduler knows about the link between robot and server.
 
 A piece of rows is sent as tiles, each encoded when the one before it is on its way, and decoded while the next one
-comes: so the air waits for the first tile's encoding only, and the last tile for everything (`Passage`).  What a message
-costs beyond its bytes is the ends' work, half on either side: other messages are on the air meanwhile.
+comes: so the air waits for the first tile's encoding only, and the last tile for everything (`Passage`).  What a
+message costs beyond its bytes is the ends' work, half on either side: other messages are on the air meanwhile.
 """
 from dataclasses import dataclass, field
 from typing import Any, Callable, Mapping, NamedTuple, Tuple

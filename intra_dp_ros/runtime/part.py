@@ -19,6 +19,7 @@ class Part:
     arrives: Mapping[int, TileSpec]  # tensor -> what the other side may send of it
     codecs: Mapping[int, str]  # tensor this side sends -> codec
     band: Mapping[int, Interval]  # graph input -> rows of it that this side's own computing needs, to the last row
+    is_shared: bool = True  # whether the robot computes any row
 
     @staticmethod
     def of_robot(kernels: Kernels, plan: Plan) -> "Part":
@@ -29,7 +30,8 @@ class Part:
         """
         _prove(kernels.tiling, plan)
         return Part(plan, Program.of_robot(kernels, plan), _specs(kernels.tiling, plan, DOWN), _codecs(plan, UP),
-                    _band(kernels.tiling, plan))
+                    _band(kernels.tiling, plan),
+                    any(start < rule.rows for start, rule in zip(plan.robot_start, kernels.tiling.rules)))
 
     @staticmethod
     def of_server(kernels: Kernels, plan: Plan) -> "Part":

@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any, Deque, Dict, List, Optional, Sequence, Tuple
 
 import torch
@@ -24,11 +24,11 @@ from intra_dp_ros.loss.spans import UPLINK, Span, outside
 from intra_dp_ros.loss.strategies import STRATEGIES
 from intra_dp_ros.runtime import stats
 from intra_dp_ros.runtime.bandwidth import BandwidthEstimator
+from intra_dp_ros.runtime.choice import Choice, Situation
 from intra_dp_ros.runtime.codec_sampler import CodecCosts
 from intra_dp_ros.runtime.config import AUTO, RobotConfig
 from intra_dp_ros.runtime.connection import LOCAL, Connection
 from intra_dp_ros.runtime.emulation import Emulate
-from intra_dp_ros.runtime.correction import Expectation
 from intra_dp_ros.runtime.engine import Engine, Progress, no_progress
 from intra_dp_ros.runtime.load import Level
 from intra_dp_ros.runtime.pace import Pace
@@ -36,7 +36,8 @@ from intra_dp_ros.runtime.part import Part
 from intra_dp_ros.runtime.planner import Planner
 from intra_dp_ros.runtime.rails import FrameEnergy, Rails
 from intra_dp_ros.runtime.sender import TILE_BYTES, FrameKey, TileSender, Traffic, window_bytes
-from intra_dp_ros.runtime.split import Beside, RobotFrame, TakeOver
+from intra_dp_ros.runtime.rise import WORTH, Rise
+from intra_dp_ros.runtime.split import Beside, Complete, RobotFrame, TakeOver
 from intra_dp_ros.runtime.stats import FrameStats, Inference
 from intra_dp_ros.runtime.uplink import Uplink
 from intra_dp_ros.wire.link import Control, Link
@@ -84,16 +85,14 @@ class Robot:
         self._progress = progress
         self._planner = Planner(self.engine, config.slowdown, self._link_model(), config.input_codec, config.objective,
                                 config.power, os.path.join(folder, "plans"), self._on_plans, progress)
-        self._local = Part.of_robot(self.engine.kernels, local_plan(self.engine.tiling))
-        self._parts: Dict[int, Part] = {}  # by epoch
+        self._choice = Choice(Part.of_robot(self.engine.kernels, local_plan(self.engine.tiling)),
+                              self._planner.local_s, self._link_model)
         self._words: Dict[int, str] = {0: "local"}
         self._sender: Optional[TileSender] = None
         self._busy = threading.Lock()  # one frame at a time
         self._number = 0
         self._frame: Optional[RobotFrame] = None
-        self._rung: Optional[int] = None
         self._load = Level()
-        self._expectation = Expectation(self._planner.local_s)
         self._uses_source = True  # until the server makes other pixels of one
         self._recent: Deque[FrameStats] = collections.deque(maxlen=_RECENT)
         self._probe_period_s = 1.0
@@ -120,7 +119,8 @@ class Robot:
         """
         if name != AUTO and name not in STRATEGIES:
             raise ValueError("no strategy {!r}; there are: {}".format(name, ", ".join([AUTO, *STRATEGIES])))
-        self.strategy, self._rung = name, None
+        self.strategy = name
+        self._choice.restart()
         if name != "local":
             self._planner.want(_searched(name))
         if self.connection is not None:
@@ -163,16 +163,18 @@ class Robot:
         with self._busy:
             self._number += 1
             if self._codecs.take():
-                self._expectation.forget()
+                self._choice.forget()
                 self._aim()
-            state, bandwidth = self.state, self.uplink
-            part, reason = self._choose(bandwidth)
-            predicted_s = self._expectation.predicted_s(part.plan, bandwidth, self._planner.timeline, self._link_model)
-            expected_s = self._expectation.corrected_s(part.plan, predicted_s)
+            state, now = self.state, self._situation()
+            part, reason = self._choice.plan_for(now)
+            predicted_s = self._choice.predicted_s(part, now)
+            expected_s = self._choice.expected_s(part, predicted_s)
             frame = self._frame = RobotFrame(self.engine, part, Pace(self.config.slowdown))
             outcome, traffic = stats.LOCAL, Traffic()
             if part.plan.is_local:
-                outputs = frame.run_alone(inputs)
+                frame, outputs, traffic = self._run_local(frame, inputs, stamp, frame_id, source)
+                if frame.part is not part:
+                    outcome, reason = stats.SPLIT, "begun on the robot; the link rose, and the server was sooner"
             else:
                 outcome = stats.SPLIT
                 try:
@@ -189,10 +191,10 @@ class Robot:
                 traffic = self._sender.traffic()
             done = time.monotonic()
             self._frame = None
-            self._expectation.learn(part.plan, predicted_s, done - frame.began)
+            if frame.part is part:
+                self._choice.learn(part, predicted_s, done - frame.began)
             self._codecs.offer(inputs, outputs, source)
-            self._recent.append(self._stats(frame, traffic, outcome, reason, state, bandwidth, expected_s,
-                                            done))
+            self._recent.append(self._stats(frame, traffic, outcome, reason, state, now.bandwidth, expected_s, done))
             return Inference(outputs, self._recent[-1])
 
     @property
@@ -211,7 +213,7 @@ class Robot:
 
     def plan(self, epoch: int) -> Plan:
         """The plan of an answered frame.  Raises KeyError: it is not among the present plans any more."""
-        return self._parts[epoch].plan if epoch else self._local.plan
+        return self._choice.parts[epoch].plan if epoch else self._choice.local.plan
 
     def has_plans(self, strategy: str) -> bool:
         """Whether frames can run under a strategy: its plans are made and the server holds them."""
@@ -245,41 +247,55 @@ class Robot:
             self.connection.close()
             self._sender.close()
 
-    def _choose(self, bandwidth: float) -> Tuple[Part, str]:
-        """The plan for a frame, and why it is local when it need not be."""
-        connection, table = self.connection, self._planner.table(_searched(self.strategy))
-        if self.strategy == "local" or connection is None:
-            return self._local, ""
-        if not connection.is_alive:
-            return self._local, connection.problem or "the server is silent"
-        if table is None:
-            return self._local, "the plans are not ready"
-        self._rung = table.lookup(bandwidth, self._rung)
-        plan: Plan = table.rungs[self._rung].plan
-        if plan.is_local:
-            return self._local, ""
-        why_not = self._expectation.correction.why_not(plan.epoch)
-        if why_not and _searched(self.strategy) == "intra_dp":  # a baseline runs as its authors would have it
-            return self._local, why_not
-        part = self._parts.get(plan.epoch)
-        if part is None or plan.epoch not in connection.confirmed:
-            return self._local, "the server does not have the plan yet"
-        return part, ""
+    def _situation(self) -> Situation:
+        searched = _searched(self.strategy)
+        return Situation(searched, self._planner.table(searched), self._planner.timeline, self.connection, self.uplink)
 
     def _split(self, frame: RobotFrame, inputs: Sequence[torch.Tensor], stamp: Tuple[int, int], frame_id: str,
                expected_s: float, source: Optional[Source]) -> Tuple[torch.Tensor, ...]:
         connection = self.connection
-        hedges = self.config.adaptive and expected_s > 0 and _searched(self.strategy) == "intra_dp"  # baselines do not
-        self._sender.begin(FrameKey(self.config.robot_id, connection.session, self._number,
-                                    frame.part.plan.epoch, stamp, frame_id))
+        self._begin_sending(frame.part, stamp, frame_id)
         return frame.run_split(inputs, self._sender, connection.pulse, lambda: self.bandwidth.sample().up,
                                max(expected_s, self._planner.local_s),
                                expected_s + DEADLINE_LOCALS * self._planner.local_s,
                                source if self._uses_source else None,
-                               Beside(self._alone, expected_s) if hedges else None)
+                               Beside(self._alone, expected_s) if self._hedges and expected_s > 0 else None)
+
+    def _run_local(self, frame: RobotFrame, inputs: Sequence[torch.Tensor], stamp: Tuple[int, int], frame_id: str,
+                   source: Optional[Source]) -> Tuple[RobotFrame, Tuple[torch.Tensor, ...], Traffic]:
+        """The robot alone, or the server when the link has risen and it was sooner: the frame that answers, its
+        outputs, what was sent.
+        """
+        def begin(part: Part) -> RobotFrame:
+            self._begin_sending(part, stamp, frame_id)
+            helped = self._frame = RobotFrame(self.engine, part, Pace(self.config.slowdown))
+            helped.began = frame.began
+            helped.offer(inputs, self._sender, source if self._uses_source else None)
+            return helped
+
+        rise = Rise(self._choice.alone_s, lambda left_s: self._choice.server_alone(self._situation(), WORTH * left_s),
+                    begin)
+        try:
+            found, outputs = frame, frame.run_alone(inputs, rise.look if self._hedges else lambda: None)
+        except Complete:
+            rise.helped.add(frame, "begun alone")
+            found, outputs = rise.helped, rise.helped.outputs()
+        if rise.helped is None:
+            return found, outputs, Traffic()
+        self._sender.abandon()
+        return found, outputs, self._sender.traffic()
+
+    @property
+    def _hedges(self) -> bool:
+        """Whether a frame may change sides in its middle; baselines' frames do not."""
+        return self.config.adaptive and _searched(self.strategy) == "intra_dp"
+
+    def _begin_sending(self, part: Part, stamp: Tuple[int, int], frame_id: str) -> None:
+        self._sender.begin(FrameKey(self.config.robot_id, self.connection.session, self._number, part.plan.epoch,
+                                    stamp, frame_id))
 
     def _alone(self) -> RobotFrame:
-        return RobotFrame(self.engine, self._local, Pace(self.config.slowdown))
+        return RobotFrame(self.engine, self._choice.local, Pace(self.config.slowdown))
 
     def _stats(self, frame: RobotFrame, traffic: Traffic, outcome: str, reason: str, state: str, bandwidth: float,
                expected_s: float, done: float) -> FrameStats:
@@ -299,12 +315,10 @@ class Robot:
 
     def _timeline_of(self, done: FrameStats) -> Dict[str, Any]:
         """What a frame really did and what the scheduler expected of it, for pictures."""
-        part, timeline, expected = self._parts.get(done.epoch), self._planner.timeline, []
+        part, timeline, expected = self._choice.parts.get(done.epoch), self._planner.timeline, ()
         if part is not None and timeline is not None and done.bandwidth > 0:
-            expected = [asdict(s) for s in timeline.predict(part.plan, self._link_model(done.bandwidth)).spans]
-        return {"frame": done.frame, "strategy": done.strategy, "outcome": done.outcome, "plan": done.plan,
-                "began": done.began, "inference_s": done.inference_s, "predicted_s": done.predicted_s,
-                "spans": [asdict(s) for s in done.spans], "predicted_spans": expected}
+            expected = timeline.predict(part.plan, self._link_model(done.bandwidth)).spans
+        return done.traced(expected)
 
     def _on_message(self, message: Message) -> None:
         connection = self.connection
@@ -352,7 +366,8 @@ class Robot:
         self.bandwidth.on_ack("down", ack)
 
     def _on_plans(self, plans: List[Plan]) -> None:
-        self._parts = {p.epoch: self._parts.get(p.epoch) or Part.of_robot(self.engine.kernels, p) for p in plans}
+        known = self._choice.parts
+        self._choice.renew({p.epoch: known.get(p.epoch) or Part.of_robot(self.engine.kernels, p) for p in plans})
         self._words = {0: "local", **{p.epoch: p.in_words(self.engine.tiling) for p in plans}}
         self._offer()
 
@@ -385,7 +400,7 @@ class Robot:
         return None if table is None else table.rungs[table.lookup(self.uplink or bandwidth)].plan
 
     def _needs_probe(self) -> bool:
-        return self._frame is None and self._uplink.needs_probe
+        return not self._is_sending() and self._uplink.needs_probe(self._probe_period_s)
 
 
 def _searched(strategy: str) -> str:

@@ -40,8 +40,8 @@ class Beside(NamedTuple):
     expected_s: float  # what the frame is expected to take
 
 
-class _Complete(Exception):
-    """The server's rows were sooner."""
+class Complete(Exception):
+    """The server's rows were sooner than the robot that computes alone."""
 
 
 class TakeOver(Exception):
@@ -76,11 +76,34 @@ class RobotFrame:
         self._next_check = 0.0  # looking at the link after every operator would cost more than some operators
         self._stream = Stream(part.program, self._emit, self._step)
 
-    def run_alone(self, inputs: Sequence[torch.Tensor]) -> Tuple[torch.Tensor, ...]:
-        """A local plan."""
+    def run_alone(self, inputs: Sequence[torch.Tensor], look: Callable[[], None] = lambda: None
+                  ) -> Tuple[torch.Tensor, ...]:
+        """A local plan.
+
+        Args:
+            look: called between operators; what it raises ends the frame.
+        """
+        self._check = look
         self._feed(inputs, 0, 1)
         self._advance()
-        return self._outputs()
+        return self.outputs()
+
+    def offer(self, inputs: Sequence[torch.Tensor], sender: TileSender, source: Optional[Source] = None) -> None:
+        """Have the server compute a plan in which this side computes nothing; `look` tells when it has."""
+        self._sender = sender
+        self._send_inputs(inputs, source)
+
+    def look(self) -> None:
+        """Take what has come.
+
+        Raises:
+            Complete: all is there.
+        """
+        tiles = self._came(0.0)
+        if tiles:
+            self._take(tiles)
+            if self._stream.is_complete:
+                raise Complete
 
     def run_split(self, inputs: Sequence[torch.Tensor], sender: TileSender, pulse: Pulse,
                   uplink: Callable[[], float], patience_s: float, deadline_s: float,
@@ -132,7 +155,7 @@ class RobotFrame:
             if not tiles:
                 return self._race(inputs, beside)
             self._take(tiles)
-        return self._outputs()
+        return self.outputs()
 
     def on_tile(self, tile: Tile, rows: torch.Tensor, sent: float, decode_s: float) -> None:
         """Rows came from the server.
@@ -230,20 +253,11 @@ class RobotFrame:
     def _race(self, inputs: Sequence[torch.Tensor], beside: Beside) -> Tuple[torch.Tensor, ...]:
         """Compute alone, with an eye on what comes; the outputs of whoever is first."""
         alone = beside.alone()
-
-        def look() -> None:
-            tiles = self._came(0.0)
-            if tiles:
-                self._take(tiles)
-                if self._stream.is_complete:
-                    raise _Complete
-
-        alone._check = look
         try:
-            outputs = alone.run_alone(inputs)
+            outputs = alone.run_alone(inputs, self.look)
             self.was_beaten = True
-        except _Complete:
-            outputs = self._outputs()
+        except Complete:
+            outputs = self.outputs()
         self.add(alone, "beside the link")
         return outputs
 
@@ -261,7 +275,8 @@ class RobotFrame:
         if any(not tile.more for tile, _ in tiles) and self._stream.has_work:
             self._advance()
 
-    def _outputs(self) -> Tuple[torch.Tensor, ...]:
+    def outputs(self) -> Tuple[torch.Tensor, ...]:
+        """Of a complete frame."""
         began = time.perf_counter()
         outputs = tuple(self._stream.result(t).cpu() for t in self._engine.graph.outputs)
         self.merge_s += time.perf_counter() - began

@@ -1,6 +1,6 @@
 """What is known of one answered frame."""
-from dataclasses import dataclass
-from typing import Tuple
+from dataclasses import asdict, dataclass
+from typing import Any, Dict, Sequence, Tuple
 
 import torch
 
@@ -35,6 +35,12 @@ class FrameStats:
     bandwidth: float  # uplink estimate when the plan was chosen [byte/s]; 0: unknown
     began: float  # own monotonic clock [s]
     spans: Tuple[Span, ...] = ()  # robot, uplink and downlink; the server tells its own
+
+    def traced(self, expected: Sequence[Span]) -> Dict[str, Any]:
+        """For pictures: what the frame did, and what was expected of it."""
+        return {**{name: getattr(self, name) for name in (
+            "frame", "strategy", "outcome", "plan", "began", "inference_s", "predicted_s")},
+            "spans": [asdict(s) for s in self.spans], "predicted_spans": [asdict(s) for s in expected]}
 
 
 @dataclass(frozen=True)

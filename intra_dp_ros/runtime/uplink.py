@@ -40,8 +40,11 @@ class Uplink:
             age = min(age, time.monotonic() - monitored[0] + monitored[1].age)
         return age
 
-    @property
-    def needs_probe(self) -> bool:
-        """Whether the estimate is old and nobody else measures."""
+    def needs_probe(self, every_s: float) -> bool:
+        """Whether the estimate is old and nobody else measures.
+
+        Args:
+            every_s: how often an idle link is to be probed.
+        """
         is_monitored = self._monitored is not None and time.monotonic() - self._monitored[0] < STALE_S
-        return not is_monitored and self._own.sample().age > STALE_S
+        return not is_monitored and self._own.sample().age > min(STALE_S, every_s)

@@ -287,3 +287,32 @@ def test_a_link_that_falls_in_mid_frame(recording, tmp_path, cable, adaptive):
             assert not any([falls() for _ in range(2)]), reasons
     finally:
         robot.close()
+
+
+@pytest.mark.parametrize("adaptive", [True, False])
+def test_a_link_that_rises_in_mid_frame(recording, tmp_path, cable, adaptive):
+    """From a crawl to 30 MB/s while the robot computes: with `adaptive` the server gets the frame, too."""
+    cable.start_server()
+    robot = make_robot(recording, tmp_path, cable, strategy="intra_dp", adaptive=adaptive, slowdown=200.0)
+    robot.probe_every(0.05)
+    source, outcomes = images(), []
+    try:
+        ready(robot, "intra_dp")
+
+        def rises():
+            cable.shaper.trace = Trace.constant(5e4)
+            until(lambda: answered(robot, next(source)).outcome == "local", "a local frame")
+            rise = threading.Timer(0.2, lambda: setattr(cable.shaper, "trace", Trace.constant(3e7)))
+            rise.start()
+            stats = answered(robot, next(source))
+            rise.join()
+            outcomes.append((stats.outcome, stats.reason))
+            return stats.outcome == "split" and "rose" in stats.reason and 0 < stats.robot_compute_s
+
+        if adaptive:
+            until(rises, "the server's help")
+        else:
+            assert not any([rises() for _ in range(2)]), outcomes
+        assert answered(robot, next(source)).outcome in ("split", "local")
+    finally:
+        robot.close()

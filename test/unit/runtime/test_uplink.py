@@ -32,9 +32,10 @@ def clock(monkeypatch):
 def test_the_newer_estimate_holds(clock):
     own = Own()
     link = Uplink(own)
-    assert (link.rate, link.age_s, link.needs_probe) == (0.0, math.inf, True)
+    assert (link.rate, link.age_s, link.needs_probe(1.0)) == (0.0, math.inf, True)
     own.now = sample(5e6, 0.5)
-    assert (link.rate, link.age_s, link.needs_probe) == (5e6, 0.5, False)
+    assert (link.rate, link.age_s, link.needs_probe(1.0)) == (5e6, 0.5, False)
+    assert link.needs_probe(0.4), "probed more often where the owner says so"
     link.hear(sample(8e6, 0.1))
     assert (link.rate, link.age_s) == (8e6, 0.1)
     link.hear(sample(8e6, 0.9))
@@ -44,9 +45,9 @@ def test_the_newer_estimate_holds(clock):
 def test_a_monitor_that_falls_silent(clock):
     link = Uplink(Own())
     link.hear(sample(8e6, 0.0))
-    assert (link.rate, link.needs_probe) == (8e6, False)
+    assert (link.rate, link.needs_probe(1.0)) == (8e6, False)
     clock[0] += 1.5
-    assert (link.rate, link.age_s, link.needs_probe) == (0.0, 1.5, True)
+    assert (link.rate, link.age_s, link.needs_probe(1.0)) == (0.0, 1.5, True)
 
 
 def test_a_monitor_that_knows_nothing(clock):
@@ -54,4 +55,4 @@ def test_a_monitor_that_knows_nothing(clock):
     own.now = sample(5e6, 3.0)
     link = Uplink(own)
     link.hear(sample(0.0, math.inf, 0.0))
-    assert (link.rate, link.age_s, link.needs_probe) == (5e6, 3.0, False)
+    assert (link.rate, link.age_s, link.needs_probe(1.0)) == (5e6, 3.0, False)

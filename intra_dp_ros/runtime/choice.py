@@ -1,0 +1,100 @@
+"""Which plan a frame runs under, and what it is expected to take.
+
+Threading: the frame thread chooses; the planner's thread calls `renew`, which replaces what is chosen from as a whole.
+"""
+from typing import Callable, Mapping, NamedTuple, Optional, Tuple
+
+from intra_dp_ros.loss.link_model import LinkModel
+from intra_dp_ros.loss.table import PlanTable
+from intra_dp_ros.loss.timeline import Timeline
+from intra_dp_ros.runtime.connection import Connection
+from intra_dp_ros.runtime.correction import Expectation
+from intra_dp_ros.runtime.part import Part
+
+
+class Situation(NamedTuple):
+    """What a choice depends on."""
+
+    strategy: str  # whose plans are in the table
+    table: Optional[PlanTable]  # None: not ready
+    timeline: Optional[Timeline]  # that predicts them
+    connection: Optional[Connection]
+    bandwidth: float  # estimated, up [byte/s]; 0: unknown
+
+
+class Choice:
+    """Of one robot.
+
+    Args:
+        local: the local plan.
+        local_s: what a frame takes on the robot alone [s].
+        link_at: the link at a bandwidth [byte/s].
+    """
+
+    def __init__(self, local: Part, local_s: float, link_at: Callable[[float], LinkModel]) -> None:
+        self.local = local
+        self._local_s = local_s
+        self._link_at = link_at
+        self._expectation = Expectation(local_s)
+        self._rung: Optional[int] = None
+        self.parts: Mapping[int, Part] = {}  #: epoch -> of the robot
+
+    def renew(self, parts: Mapping[int, Part]) -> None:
+        """What there is to choose from, from now on."""
+        self.parts = parts
+
+    def restart(self) -> None:
+        """Another strategy: no rung is kept."""
+        self._rung = None
+
+    def forget(self) -> None:
+        """What is predicted has changed."""
+        self._expectation.forget()
+
+    def plan_for(self, now: Situation) -> Tuple[Part, str]:
+        """The plan for a frame, and why it is local when it need not be."""
+        if now.strategy == "local" or now.connection is None:
+            return self.local, ""
+        if not now.connection.is_alive:
+            return self.local, now.connection.problem or "the server is silent"
+        if now.table is None:
+            return self.local, "the plans are not ready"
+        self._rung = now.table.lookup(now.bandwidth, self._rung)
+        plan = now.table.rungs[self._rung].plan
+        if plan.is_local:
+            return self.local, ""
+        why_not = self._expectation.correction.why_not(plan.epoch)
+        if why_not and now.strategy == "intra_dp":  # a baseline runs as its authors would have it
+            return self.local, why_not
+        part = self._confirmed(plan.epoch, now.connection)
+        return (self.local, "the server does not have the plan yet") if part is None else (part, "")
+
+    def server_alone(self, now: Situation, within_s: float) -> Optional[Part]:
+        """The plan of the moment, if by it the server computes everything and is expected to take at most so long."""
+        if now.connection is None or not now.connection.is_alive or now.table is None or now.bandwidth <= 0:
+            return None
+        plan = now.table.rungs[now.table.lookup(now.bandwidth)].plan
+        part = self._confirmed(plan.epoch, now.connection)
+        if plan.is_local or part is None or part.is_shared:
+            return None
+        return part if 0 < self.expected_s(part, self.predicted_s(part, now)) <= within_s else None
+
+    def predicted_s(self, part: Part, now: Situation) -> float:
+        """What the scheduler says [s]; 0: nothing."""
+        return self._expectation.predicted_s(part.plan, now.bandwidth, now.timeline, self._link_at)
+
+    def expected_s(self, part: Part, predicted_s: float) -> float:
+        """The same, corrected by what frames of this plan have taken [s]."""
+        return self._expectation.corrected_s(part.plan, predicted_s)
+
+    @property
+    def alone_s(self) -> float:
+        """What a frame is expected to take on the robot alone [s]."""
+        return self.expected_s(self.local, self._local_s)
+
+    def learn(self, part: Part, predicted_s: float, measured_s: float) -> None:
+        """A frame ran as planned, or was taken over."""
+        self._expectation.learn(part.plan, predicted_s, measured_s)
+
+    def _confirmed(self, epoch: int, connection: Connection) -> Optional[Part]:
+        return self.parts.get(epoch) if epoch in connection.confirmed else None
