@@ -69,8 +69,8 @@ class InferenceNode:
         ~power/compute, ~power/transmit, ~power/standby (double, 13.35, 4.25, 4.04) [W]: of the robot's board.
         ~device (string, cpu), ~threads (int, 0: torch's default).
         ~duplex (string, half): of the link, half (Wi-Fi) or full.
-        ~input_codec (string, raw): lossless, raw, png, lz4, bits+lz4 on the way to the server; source: the own JPEG of
-            a compressed image travels and is decoded there.
+        ~input_codec (string, lossless): lossless, raw, png, lz4, bits+lz4 on the way to the server; source: the own
+            JPEG of a compressed image.
         ~robot_slowdown (double, 1): emulates a processor this many times slower; 1: none.
         ~check_every (int, 0): every so many frames the result is compared with the unsplit model; 0: never.
         ~always_on (bool, false): answer input although nobody listens to any result (stats is none).

@@ -17,6 +17,7 @@ from intra_dp_ros.ros.application import Application
 from intra_dp_ros.ros.diagnostics import ERROR, Diagnostics
 from intra_dp_ros.ros.inference_node import InferenceNode, NodeParams
 from intra_dp_ros.runtime.machine import keep_freed_memory, switch_threads_fast, use_threads
+from intra_dp_ros.runtime.codec_costs import default_codec
 from intra_dp_ros.runtime.config import RobotConfig
 from intra_dp_ros.wire.codec import available
 from intra_dp_ros.wire.session import check_robot_id
@@ -55,14 +56,14 @@ def read_size() -> Tuple[int, ...]:
     return size if all(size) else ()
 
 
-def run(name: str, make: Callable[[], Application], waits: bool = False, codec: str = "raw") -> None:
+def run(name: str, make: Callable[[], Application], waits: bool = False, codec: str = "") -> None:
     """A node from its beginning to its end.
 
     Args:
         name: of the node.
         make: the application, from parameters.
         waits: stay alive and try again when the model cannot be loaded; else end.
-        codec: the default of `~input_codec`.
+        codec: the default of `~input_codec`; empty: `default_codec`.
     """
     logging.getLogger("intra_dp_ros").setLevel(logging.INFO)
     rospy.init_node(name)
@@ -70,7 +71,7 @@ def run(name: str, make: Callable[[], Application], waits: bool = False, codec: 
         use_threads(params.read("~threads", 0, at_least=0))
         keep_freed_memory()
         switch_threads_fast()
-        settings = read_settings(codec)
+        settings = read_settings(codec or default_codec())
         application = _patiently(make, settings.robot.robot_id) if waits else make()
         if application is None:
             return

@@ -12,6 +12,7 @@ import torch
 from intra_dp_ros.graph.graph import GraphError
 from intra_dp_ros.graph.record import Recording, ReplayError, record
 from intra_dp_ros.graph.structure import leaves, map_tensors, signature
+from intra_dp_ros.runtime.codec_costs import default_codec
 from intra_dp_ros.runtime.config import RobotConfig
 from intra_dp_ros.runtime.robot import Robot
 from intra_dp_ros.runtime.stats import FrameStats
@@ -47,7 +48,8 @@ class IntraDP:
 
     Args:
         model: in eval mode; neither changed nor copied.
-        config: see `RobotConfig`; its robot_id must be unique among the robots of a server.
+        config: see `RobotConfig`; its robot_id must be unique among the robots of a server; default: `RobotConfig` with
+            lossless codecs.
         connect: how to reach the server (`runtime.in_process` has one for a single process); default: over ROS topics,
             where ROS is there.
         folder: cache of profiles and plans on disk.
@@ -57,11 +59,11 @@ class IntraDP:
         stats: of the last call's split part, None when the model ran as it is.
     """
 
-    def __init__(self, model: Callable, config: RobotConfig = RobotConfig(), connect: Optional[Connect] = None,
+    def __init__(self, model: Callable, config: Optional[RobotConfig] = None, connect: Optional[Connect] = None,
                  folder: str = os.path.join("~", ".cache", "intra_dp_ros", "robot")) -> None:
         self.model = model
         self.stats: Optional[FrameStats] = None
-        self._config = config
+        self._config = config or RobotConfig(input_codec=default_codec())
         self._connect = connect or _over_ros
         self._folder = folder
         self._ready: "collections.OrderedDict[Any, _Ready]" = collections.OrderedDict()  # by signature

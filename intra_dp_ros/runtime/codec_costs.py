@@ -8,7 +8,7 @@ import torch
 from intra_dp_ros.lop.plan import DOWN, LOSSLESS, UP, VOLUMES, codec_of
 from intra_dp_ros.lop.tiling import Tiling
 from intra_dp_ros.runtime.sender import TILE_BYTES
-from intra_dp_ros.wire.codec import decode, encode
+from intra_dp_ros.wire.codec import available, decode, encode
 from intra_dp_ros.wire.source import Source, encode_source, tensor_of
 from intra_dp_ros.wire.tile import elements
 
@@ -24,6 +24,11 @@ _QUALITY = 90  # of JPEG: about what cameras and image_transport use
 _TILES = 16  # of a tensor, evenly chosen, that are encoded for a sample
 _OTHER_RATIO, _OTHER_TIME = 1.1, 2.0  # costs are other ones beyond these factors; times are noisy and matter less
 _QUICK = 1e-9  # [s/byte] quicker than any link: such times are alike
+
+
+def default_codec() -> str:
+    """Of inputs and results, when nobody says: `LOSSLESS` where all that it may choose is here, else raw."""
+    return LOSSLESS if {"png", VOLUMES} <= set(available()) else "raw"
 
 
 def codec_costs(name: str) -> Costs:

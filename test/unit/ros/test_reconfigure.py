@@ -8,6 +8,7 @@ config = pytest.importorskip("intra_dp_ros.cfg.InferenceConfig")
 
 from intra_dp_ros.loss.objective import KINDS, Objective  # noqa: E402
 from intra_dp_ros.loss.strategies import STRATEGIES  # noqa: E402
+from intra_dp_ros.runtime.codec_costs import default_codec  # noqa: E402
 from intra_dp_ros.runtime.config import AUTO, RobotConfig  # noqa: E402
 from intra_dp_ros.wire.codec import CODECS  # noqa: E402
 
@@ -25,6 +26,6 @@ def test_choices():
 
 def test_defaults():
     found, objective = config.defaults, Objective()
-    assert (found["strategy"], found["input_codec"]) == (RobotConfig().strategy, RobotConfig().input_codec)
+    assert (found["strategy"], found["input_codec"]) == (RobotConfig().strategy, default_codec())
     assert (found["objective"], found["energy_weight"], found["deadline"]) == (
         objective.kind, objective.weight, objective.deadline_s)
