@@ -6,6 +6,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 
+from intra_dp_ros.graph.constants import dtype_name
 from intra_dp_ros.graph.execute import WholeModel
 from intra_dp_ros.graph.graph import Graph, GraphError
 from intra_dp_ros.graph.registry import TORCH_DTYPE
@@ -55,6 +56,13 @@ class Engine:
         self._whole: Optional[WholeModel] = None
         self._comparison: Optional[Comparison] = None
         self._lock = threading.Lock()
+
+    def check(self, inputs: Sequence[torch.Tensor]) -> None:
+        """Raises GraphError: they are not what the graph was recorded for."""
+        specs = [(s.shape, s.dtype) for s in map(self.graph.tensors.__getitem__, self.graph.inputs)]
+        given = [(tuple(x.shape), dtype_name(x)) for x in inputs]
+        if given != specs:
+            raise GraphError("the graph was recorded for inputs {} and got {}".format(specs, given))
 
     def whole(self, inputs: Tuple[torch.Tensor, ...]) -> Tuple[torch.Tensor, ...]:
         """The unsplit model's outputs: what every split result is compared with."""

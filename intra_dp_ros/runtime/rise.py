@@ -6,10 +6,12 @@ whoever has the frame first answers.
 Threading: the frame thread.
 """
 import time
-from typing import Callable, Optional
+from typing import Callable, Optional, Sequence, Tuple
+
+import torch
 
 from intra_dp_ros.runtime.part import Part
-from intra_dp_ros.runtime.split import RobotFrame
+from intra_dp_ros.runtime.split import Complete, RobotFrame
 
 _LOOK_S = 0.02  # between looks at the bandwidth
 #: The server must be expected to take at most this share of what the robot still needs: for less the bytes are wasted.
@@ -34,6 +36,18 @@ class Rise:
         self._done, self._next = now + alone_s, now + _LOOK_S
         self._choose, self._begin = choose, begin
         self.helped: Optional[RobotFrame] = None
+
+    def run(self, frame: RobotFrame, inputs: Sequence[torch.Tensor]) -> Tuple[RobotFrame, Tuple[torch.Tensor, ...]]:
+        """The frame that answers, the robot's or the helped one, and its outputs.
+
+        Args:
+            frame: of the local plan.
+        """
+        try:
+            return frame, frame.run_alone(inputs, self.look)
+        except Complete:
+            self.helped.add(frame, "begun alone")
+            return self.helped, self.helped.outputs()
 
     def look(self) -> None:
         """Asked between the robot's operators.

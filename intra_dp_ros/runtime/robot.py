@@ -13,8 +13,6 @@ from typing import Any, Deque, Dict, List, Optional, Sequence, Tuple
 
 import torch
 
-from intra_dp_ros.graph.constants import dtype_name
-from intra_dp_ros.graph.graph import GraphError
 from intra_dp_ros.graph.record import Recording
 from intra_dp_ros.lop.axis import prepare
 from intra_dp_ros.lop.plan import Plan, local_plan
@@ -37,7 +35,7 @@ from intra_dp_ros.runtime.planner import Planner
 from intra_dp_ros.runtime.rails import FrameEnergy, Rails
 from intra_dp_ros.runtime.sender import TILE_BYTES, FrameKey, TileSender, Traffic, window_bytes
 from intra_dp_ros.runtime.rise import WORTH, Rise
-from intra_dp_ros.runtime.split import Beside, Complete, RobotFrame, TakeOver
+from intra_dp_ros.runtime.split import Beside, RobotFrame, TakeOver
 from intra_dp_ros.runtime.stats import FrameStats, Inference
 from intra_dp_ros.runtime.uplink import Uplink
 from intra_dp_ros.wire.link import Control, Link
@@ -156,10 +154,7 @@ class Robot:
         Raises:
             GraphError: other inputs than recorded.
         """
-        specs = [(s.shape, s.dtype) for s in map(self.engine.graph.tensors.__getitem__, self.engine.graph.inputs)]
-        given = [(tuple(x.shape), dtype_name(x)) for x in inputs]
-        if given != specs:
-            raise GraphError("the graph was recorded for inputs {} and got {}".format(specs, given))
+        self.engine.check(inputs)
         with self._busy:
             self._number += 1
             if self._codecs.take():
@@ -263,9 +258,7 @@ class Robot:
 
     def _run_local(self, frame: RobotFrame, inputs: Sequence[torch.Tensor], stamp: Tuple[int, int], frame_id: str,
                    source: Optional[Source]) -> Tuple[RobotFrame, Tuple[torch.Tensor, ...], Traffic]:
-        """The robot alone, or the server when the link has risen and it was sooner: the frame that answers, its
-        outputs, what was sent.
-        """
+        """The robot alone, or the server where the link has risen: the frame that answers, outputs, bytes sent."""
         def begin(part: Part) -> RobotFrame:
             self._begin_sending(part, stamp, frame_id)
             helped = self._frame = RobotFrame(self.engine, part, Pace(self.config.slowdown))
@@ -273,13 +266,11 @@ class Robot:
             helped.offer(inputs, self._sender, source if self._uses_source else None)
             return helped
 
+        if not self._hedges:
+            return frame, frame.run_alone(inputs), Traffic()
         rise = Rise(self._choice.alone_s, lambda left_s: self._choice.server_alone(self._situation(), WORTH * left_s),
                     begin)
-        try:
-            found, outputs = frame, frame.run_alone(inputs, rise.look if self._hedges else lambda: None)
-        except Complete:
-            rise.helped.add(frame, "begun alone")
-            found, outputs = rise.helped, rise.helped.outputs()
+        found, outputs = rise.run(frame, inputs)
         if rise.helped is None:
             return found, outputs, Traffic()
         self._sender.abandon()
