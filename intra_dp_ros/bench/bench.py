@@ -108,7 +108,8 @@ class Bench:
                 cell = self._cell(setting, blocks, trace, strategies, scale, emulated)
                 if options.step:
                     cell["steps"] = step_trial.figures(
-                        step_trial.hits(blocks.frames, trace.trace, local_s), adaptive, blocks.frames)
+                        step_trial.hits(blocks.frames, trace.trace, local_s),
+                        step_trial.rises(blocks.frames, trace.trace, local_s), adaptive, blocks.frames)
                 self.cells.append(cell)
 
     def _cell(self, setting: Setting, blocks: Blocks, trace: NamedTrace, strategies: Sequence[str],
@@ -180,8 +181,8 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
                         "the results exact, is nothing left behind?")
     parser.add_argument("--estimator", action="store_true", help="the bandwidth estimator on trial: offload and "
                         "intra_dp on steps, indoors, outdoors; pictures beside the raw data")
-    parser.add_argument("--step", action="store_true", help="the link falls from 12 to 0.5 MB/s in mid-frame, with and "
-                        "without computing beside a late link")
+    parser.add_argument("--step", action="store_true", help="the link falls from 12 to 0.5 MB/s and rises again "
+                        "in mid-frame, with and without adapting to it")
     parser.add_argument("--idle", action="store_true", help="what robots cost the server that are connected and do "
                         "nothing")
     parser.add_argument("--models", default="mobilenet_v3_small", metavar="NAME[@SHAPE],...",

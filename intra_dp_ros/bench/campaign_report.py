@@ -74,7 +74,7 @@ def write_report(cells: Sequence[Mapping[str, Any]], path: str, arguments: Seque
     steps = [cell for cell in cells if "steps" in cell]
     if steps:
         step_trial.picture(steps, stem + "_steps.png")
-        lines += ["## The link falls in mid-frame", "", *step_trial.table(steps), "",
+        lines += ["## The link falls or rises in mid-frame", "", *step_trial.table(steps), "",
                   "![When the link fell and what the frame took]({}_steps.png)".format(os.path.basename(stem)), ""]
     if len(compared) < 2:
         lines += _pictures(cells, stem)

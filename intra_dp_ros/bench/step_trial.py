@@ -1,18 +1,20 @@
-"""The link falls in the middle of a frame: what that frame takes, with and without computing beside the link.
+"""The link falls or rises in the middle of a frame: what that frame takes, with and without adapting to it.
 
 A step at time t into a frame cannot cost less than t plus a whole frame on the robot, unless the robot had computed all
-along: that is what a robot would need that knew of the step the moment it happens.
+along: that is what a robot would need that knew of the step the moment it happens.  A frame that the robot computes
+alone when the link rises takes a whole local frame, unless the rise is noticed in time for the server to be sooner.
 """
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 
 from intra_dp_ros.bench.plots import FAINT, INK, figure, save, title
+from intra_dp_ros.bench.summary import number
 from intra_dp_ros.wire.shaper import Trace
 
 LIMIT = 1.2  # what a frame should take at most, in frames on the robot alone
 _COLOURS = {True: "#009E73", False: "#D55E00"}
-_WORDS = {True: "computes beside a late link", False: "waits for the link"}
+_WORDS = {True: "adapts in mid-frame", False: "keeps to its plan"}
 
 
 class Hit(NamedTuple):
@@ -20,6 +22,18 @@ class Hit(NamedTuple):
 
     after: float  # when it fell, since the frame began
     latency: float
+
+
+def rises(frames: Sequence[Mapping[str, Any]], trace: Trace, local_s: float) -> List[Hit]:
+    """The frames that the robot began alone and in whose middle the link rose.
+
+    Args:
+        see `hits`.
+    """
+    moments = [when for (_, before), (when, rate) in zip(trace.pieces, trace.pieces[1:]) if rate > before]
+    return [Hit((rise - frame["trace_s"] % trace.period) / local_s, frame["latency_ms"] / 1e3 / local_s)
+            for frame in frames if frame["outcome"] == "local" or "begun on the robot" in frame["reason"]
+            for rise in moments if 0.0 < rise - frame["trace_s"] % trace.period < frame["latency_ms"] / 1e3]
 
 
 def hits(frames: Sequence[Mapping[str, Any]], trace: Trace, local_s: float) -> List[Hit]:
@@ -40,7 +54,8 @@ def hits(frames: Sequence[Mapping[str, Any]], trace: Trace, local_s: float) -> L
     return found
 
 
-def figures(found: Sequence[Hit], is_adaptive: bool, frames: Sequence[Mapping[str, Any]]) -> Dict[str, Any]:
+def figures(found: Sequence[Hit], risen: Sequence[Hit], is_adaptive: bool, frames: Sequence[Mapping[str, Any]]
+            ) -> Dict[str, Any]:
     """In a few numbers, ready for JSON; None where no step fell into a frame."""
     def of(values: Sequence[float], what: float) -> Optional[float]:
         return float(np.percentile(values, what)) if values else None
@@ -49,23 +64,32 @@ def figures(found: Sequence[Hit], is_adaptive: bool, frames: Sequence[Mapping[st
     return {"adaptive": is_adaptive, "hits": [list(h) for h in found], "latency_median": of(latency, 50),
             "latency_max": of(latency, 100), "floor_median": of(floor, 50), "floor_max": of(floor, 100),
             "share_within": float(np.mean([x <= LIMIT for x in latency])) if found else None,
+            "rises": [list(h) for h in risen], "rise_latency_mean": float(np.mean([h.latency for h in risen])) if risen
+            else None, "rise_latency_least": min((h.latency for h in risen), default=None),
             "share_taken_over": float(np.mean([bool(f["reason"]) for f in others])) if others else None}
 
 
 def table(cells: Sequence[Mapping[str, Any]]) -> List[str]:
     """A Markdown table of cells with "steps"."""
     lines = ["| model | trace | the robot | steps in mid-frame | latency / local, median | largest | at most {:g} | "
-             "knowing of the step at once, median | largest |".format(LIMIT), "|" + "---|" * 9]
+             "knowing of the step at once, median | largest | rises in mid-frame | latency / local, mean | "
+             "least |".format(LIMIT), "|" + "---|" * 12]
     for cell in cells:
         found = cell["steps"]
         if not found["hits"]:
-            lines.append("| {} | {} | {} | 0 |  |  |  |  |  |".format(
-                cell["model"], cell["trace"], _WORDS[found["adaptive"]]))
+            lines.append("| {} | {} | {} | 0 |  |  |  |  |  | {} |".format(
+                cell["model"], cell["trace"], _WORDS[found["adaptive"]], _risen(found)))
             continue
-        lines.append("| {} | {} | {} | {} | {:.2f} | {:.2f} | {:.0%} | {:.2f} | {:.2f} |".format(
+        lines.append("| {} | {} | {} | {} | {:.2f} | {:.2f} | {:.0%} | {:.2f} | {:.2f} | {} |".format(
             cell["model"], cell["trace"], _WORDS[found["adaptive"]], len(found["hits"]), found["latency_median"],
-            found["latency_max"], found["share_within"], found["floor_median"], found["floor_max"]))
+            found["latency_max"], found["share_within"], found["floor_median"], found["floor_max"], _risen(found)))
     return lines
+
+
+def _risen(found: Mapping[str, Any]) -> str:
+    risen = found.get("rises", ())
+    return "{} | {} | {}".format(len(risen), *(number(found.get(name), "{:.2f}") for name in (
+        "rise_latency_mean", "rise_latency_least")))
 
 
 def picture(cells: Sequence[Mapping[str, Any]], path: str) -> None:

@@ -13,6 +13,8 @@ def frame(began, latency_ms, **other):
 TRACE = Trace([0.0, 2.0, 3.0, 5.0], [12e6, 5e5, 12e6, 5e5], 6.0)
 FRAMES = [frame(1.5, 400), frame(1.9, 500), frame(2.9, 300), frame(10.8, 250, reason="late"),
           frame(4.9, 200, bytes_up=0, outcome="local")]
+RISING = [frame(2.9, 400, bytes_up=0, outcome="local"), frame(2.8, 300, reason="begun on the robot; it rose"),
+          frame(2.95, 20), frame(3.1, 400, bytes_up=0, outcome="local")]
 
 
 def test_only_split_frames_that_a_fall_meets_count():
@@ -21,11 +23,14 @@ def test_only_split_frames_that_a_fall_meets_count():
 
 
 def test_figures_and_table(tmp_path):
-    found = step_trial.figures(step_trial.hits(FRAMES, TRACE, 0.4), True, FRAMES)
+    risen = step_trial.rises(RISING, TRACE, 0.4)
+    assert [tuple(h) for h in risen] == [pytest.approx((0.25, 1.0)), pytest.approx((0.5, 0.75))]
+    found = step_trial.figures(step_trial.hits(FRAMES, TRACE, 0.4), risen, True, FRAMES)
+    assert (found["rise_latency_mean"], found["rise_latency_least"]) == (pytest.approx(0.875), pytest.approx(0.75))
     assert found["share_within"] == 0.5 and found["latency_max"] == pytest.approx(1.25)
     assert found["floor_max"] == pytest.approx(1.5) and found["share_taken_over"] == 0.25
     cells = [{"model": "net", "trace": "t", "steps": found},
-             {"model": "net", "trace": "t", "steps": step_trial.figures([], False, [])}]
+             {"model": "net", "trace": "t", "steps": step_trial.figures([], [], False, [])}]
     assert len(step_trial.table(cells)) == 4
     step_trial.picture(cells, str(tmp_path / "steps.png"))
     assert (tmp_path / "steps.png").stat().st_size > 0
