@@ -22,7 +22,7 @@ _CELLS = (64, 32, 256)  # of the slab of a volume that is assumed
 _OCCUPIED = 0.002  # of its cells: about as many as one scan of a lidar hits in 25 m x 25 m
 _QUALITY = 90  # of JPEG: about what cameras and image_transport use
 _TILES = 16  # of a tensor, evenly chosen, that are encoded for a sample
-_OTHER_RATIO, _OTHER_TIME = 1.1, 2.0  # costs are other ones beyond these factors; times are noisy and matter less
+_OTHER_RATIO, _OTHER_TIME = 1.2, 2.0  # costs are other ones beyond these factors; times are noisy and matter less
 _QUICK = 1e-9  # [s/byte] quicker than any link: such times are alike
 
 
