@@ -26,22 +26,23 @@ def caption_of(sample: FrameSample) -> str:
     """Two lines that say what a frame is."""
     link = "link {:.1f} MB/s".format(sample.bandwidth_MBps) if sample.bandwidth_MBps > 0.0 else "link unknown"
     outcome = ", robot took over" if sample.outcome == "takeover" else ""
-    return "{}  frame {}  {:.0f} ms{}\n{}  plan: {}".format(
+    return "{}  frame {}  {:.0f} ms{}  {}\nplan: {}".format(
         sample.strategy, sample.frame, sample.latency_ms, outcome, link, sample.plan or "none")
 
 
-def annotate(rgb: np.ndarray, people: Sequence[PersonDetection], caption: str) -> np.ndarray:
+def annotate(rgb: np.ndarray, people: Sequence[PersonDetection], caption: str, ids: Sequence[int] = ()) -> np.ndarray:
     """A copy of the image with the people drawn in and the caption in a bar below it.
 
     Args:
         rgb: uint8 `[H, W, 3]`.
         people: with coordinates in pixels of this image.
         caption: one or more lines of ASCII; too long lines are cut.
+        ids: who the people are, see `draw`.
 
     Returns:
         uint8 `[H + bar, W, 3]` with even height and width, as video codecs need them.
     """
-    image = draw(rgb, people)
+    image = draw(rgb, people, ids)
     width = image.shape[1]
     scale = max(0.5, width / 640.0)
     lines, step = caption.split("\n"), int(round(_LINE * scale))

@@ -70,7 +70,8 @@ def _write_clouds(path: str, rate: float, seconds: float) -> int:
 
 def _draw_people(heard: Heard, sample: FrameSample) -> Tuple[str, np.ndarray]:
     caption = caption_of(sample)
-    return caption, annotate(heard.picture, [_person(p) for p in heard.answer.people], caption)
+    people = heard.answer.people
+    return caption, annotate(heard.picture, [_person(p) for p in people], caption, [p.track_id for p in people])
 
 
 def _draw_volume(heard: Heard, sample: FrameSample) -> Optional[Tuple[str, np.ndarray]]:
