@@ -188,4 +188,6 @@ def color_of(number: int) -> Tuple[int, int, int]:
     return _COLORS[number % len(_COLORS)]
 
 
-_COLORS = ((255, 80, 80), (80, 200, 80), (90, 140, 255), (255, 200, 60), (220, 90, 220), (60, 210, 210))
+# As many as rarely meet in one picture; all so light that black is legible on them.
+_COLORS = ((255, 80, 80), (80, 200, 80), (90, 140, 255), (255, 200, 60), (220, 90, 220), (60, 210, 210),
+           (255, 140, 50), (180, 235, 90), (170, 130, 255), (255, 160, 190), (190, 190, 190))
