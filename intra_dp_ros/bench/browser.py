@@ -74,6 +74,7 @@ class Browser:
         """The size of what is seen of a page [pixel], and whether it is to be light or dark."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1,
                   mobile=width < 600)
+        self.call("Emulation.setScrollbarsHidden", hidden=True)
         self.call("Emulation.setEmulatedMedia", features=[
             {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}])
 
@@ -95,7 +96,7 @@ class Browser:
                                            self.evaluate("document.body.innerText")))
             time.sleep(0.1)
 
-    def screenshot(self, path: str, quality: int = 85) -> None:
+    def screenshot(self, path: str, quality: int = 75) -> None:
         """The whole page, as PNG, or as JPEG of this quality where `path` ends so."""
         kind: Dict[str, Any] = {"format": "jpeg", "quality": quality} if path.endswith(".jpg") else {"format": "png"}
         data = self.call("Page.captureScreenshot", captureBeyondViewport=True, **kind)["data"]
