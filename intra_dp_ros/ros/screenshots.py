@@ -54,8 +54,8 @@ def take(picture: str, path: str) -> None:
             display = Display(_SCREEN)
             os.environ.update(DISPLAY=display.name, LIBGL_ALWAYS_SOFTWARE="1")
             extra.append("rviz:=true")
-        nodes = OwnMaster("demo.launch", ["app:=" + PICTURES[picture], "image:=" + app.input.name, "model:=" + app.model,
-                                          *extra], os.path.join(folder, "nodes.log"))
+        arguments = ["app:=" + PICTURES[picture], "image:=" + app.input.name, "model:=" + app.model, *extra]
+        nodes = OwnMaster("demo.launch", arguments, os.path.join(folder, "nodes.log"))
         try:
             nodes.start("screenshots")
             listener = Listener(app, "/shaper", "/stats")
@@ -121,7 +121,8 @@ def _until_answered(listener: Listener, picture: str, nodes: OwnMaster) -> None:
 
 def _photograph_page(path: str, wait: Callable[[], None], nodes: OwnMaster) -> None:
     page = subprocess.Popen(["rosrun", "intra_dp_ros", "dashboard_node", "_port:=0", "_history:=40"],
-                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                            start_new_session=True)
     browser = None
     try:
         _until(lambda: rospy.has_param("/dashboard/url"), "the web page's address", 30.0, nodes)

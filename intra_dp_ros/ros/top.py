@@ -95,7 +95,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             return 0
         terminal = shutil.get_terminal_size() if sys.stdout.isatty() else None
         lines = view(board, time.monotonic(), terminal.columns if terminal else 400)
-        print(_screen(lines, terminal.lines) if terminal else "\n".join(lines), end="" if terminal else "\n", flush=True)
+        sys.stdout.write(_screen(lines, terminal.lines) if terminal else "\n".join(lines) + "\n")
+        sys.stdout.flush()
         shown += 1
         if shown == options.count:
             return 0

@@ -80,6 +80,14 @@ class TestDashboard(unittest.TestCase):
                    "document.getElementById('answer').textContent.includes('nonsense')", "the robot's refusal")
         self.assertEqual(self.harness.status()["strategy"], "local")
 
+    def test_ca_an_old_picture_says_its_age(self):
+        age, is_pale = self.browser.evaluate("pictureAt = performance.now() - 60000, showPictureAge(), "
+                                             "[document.getElementById('picture-age').textContent, "
+                                             "document.getElementById('picture').classList.contains('old')]")
+        self.assertEqual((age, is_pale), ("60 s old", True))
+        self.until("document.getElementById('picture-age').textContent == '' && "
+                   "!document.getElementById('picture').classList.contains('old')", "a new picture")
+
     def test_d_robot_rests_when_nobody_looks(self):
         overlay = rospy.Publisher("/overlay", Image, queue_size=1)  # counts who listens
         self.harness.until(lambda: overlay.get_num_connections() > 0, "the page's subscription")
