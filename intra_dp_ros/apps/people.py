@@ -24,6 +24,8 @@ SKELETON: Tuple[Tuple[int, int], ...] = (
 _PERSON_CLASS = 0  # of COCO's 80 classes
 _OVERLAP = 0.6  # intersection over union from which two boxes are the same person
 _DRAWN_KEYPOINT = 0.2  # keypoints below this score are not drawn
+_TALL = 150  # [pixel]: from this height on a person's keypoints are far enough apart for larger dots
+_FONT = cv2.FONT_HERSHEY_SIMPLEX, 0.42, 1  # of labels: face, scale, thickness
 _OWN_KEYPOINT = 50.0  # [pixel] of KAPAO's input: a keypoint found by itself replaces a person's own within this
 
 
@@ -167,15 +169,17 @@ def draw(rgb: np.ndarray, people: Sequence[PersonDetection], ids: Sequence[int] 
         x_min, y_min, x_max, y_max = [int(round(v)) for v in person.box]
         cv2.rectangle(out, (x_min, y_min), (x_max, y_max), color, 2)
         label = "{:.2f}".format(person.score) if not ids else "#{} {:.2f}".format(ids[index], person.score)
-        cv2.putText(out, label, (x_min, max(12, y_min - 4)), cv2.FONT_HERSHEY_SIMPLEX, 0.45,
-                    color, 1, cv2.LINE_AA)
+        (width, height), _ = cv2.getTextSize(label, *_FONT)
+        foot = max(height + 4, y_min - 3)  # text of a colour is not legible on any picture, black on the colour is
+        cv2.rectangle(out, (x_min - 1, foot - height - 4), (x_min + width + 3, foot + 3), color, -1)
+        cv2.putText(out, label, (x_min + 1, foot - 1), *_FONT[:2], (0, 0, 0), _FONT[2], cv2.LINE_AA)
         points = [(int(round(k.x)), int(round(k.y))) if k.score >= _DRAWN_KEYPOINT else None for k in person.keypoints]
         for a, b in SKELETON if points else ():
             if points[a] and points[b]:
                 cv2.line(out, points[a], points[b], color, 2, cv2.LINE_AA)
         for point in points:
             if point:
-                cv2.circle(out, point, 2, (255, 255, 255), -1, cv2.LINE_AA)
+                cv2.circle(out, point, 2 if y_max - y_min >= _TALL else 1, (255, 255, 255), -1, cv2.LINE_AA)
     return out
 
 
@@ -184,4 +188,6 @@ def color_of(number: int) -> Tuple[int, int, int]:
     return _COLORS[number % len(_COLORS)]
 
 
-_COLORS = ((255, 80, 80), (80, 200, 80), (90, 140, 255), (255, 200, 60), (220, 90, 220), (60, 210, 210))
+# As many as rarely meet in one picture; all so light that black is legible on them.
+_COLORS = ((255, 80, 80), (80, 200, 80), (90, 140, 255), (255, 200, 60), (220, 90, 220), (60, 210, 210),
+           (255, 140, 50), (180, 235, 90), (170, 130, 255), (255, 160, 190), (190, 190, 190))

@@ -28,6 +28,12 @@ class TiltedCamera:
         with np.errstate(divide="ignore"):
             return np.where(slope > 0.0, self.height_m / np.maximum(slope, 0.0), np.inf)
 
+    def board_depth(self, foot: float, rows: np.ndarray) -> np.ndarray:
+        """Depth [m] at which image rows see an upright board that stands on the floor where row `foot` sees it."""
+        ahead = [math.cos(self.pitch) - math.sin(self.pitch) * self.intrinsics.ray(0.0, row)[1]
+                 for row in (foot, np.asarray(rows, float))]  # along the floor, for a depth of 1
+        return self.floor_depth(foot) * ahead[0] / ahead[1]
+
     @property
     def rotation(self) -> Tuple[float, float, float, float]:
         """Quaternion x, y, z, w of the optical frame in the frame on the floor."""
@@ -44,9 +50,10 @@ def depth_image(camera: TiltedCamera, people: Sequence[PersonDetection], seed: i
     """uint16 `[H, W]` [mm], 0: unknown.  Every person stands where the floor is at the lower edge of their box."""
     height, width = camera.intrinsics.height, camera.intrinsics.width
     depth = np.repeat(camera.floor_depth(np.arange(height))[:, None], width, axis=1)
-    for z, box in sorted(((float(camera.floor_depth(p.box[3])), p.box) for p in people), reverse=True):
+    for _, box in sorted(((float(camera.floor_depth(p.box[3])), p.box) for p in people), reverse=True):
         x_min, y_min, x_max, y_max = [int(round(v)) for v in box]
-        depth[max(0, y_min):y_max, max(0, x_min):x_max] = z
+        rows = np.arange(height)[max(0, y_min):y_max]
+        depth[rows, max(0, x_min):x_max] = camera.board_depth(box[3], rows)[:, None]
     random = np.random.RandomState(seed)
     depth = depth * (1.0 + _NOISE * random.randn(height, width))
     depth[(random.rand(height, width) < _HOLES) | (depth > _FARTHEST_M)] = 0.0

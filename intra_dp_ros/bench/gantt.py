@@ -2,13 +2,13 @@
 from typing import Iterable, List, Sequence, Tuple
 
 from intra_dp_ros.bench.plots import INK, PART_COLOURS, figure, save, title
-from intra_dp_ros.bench.record import LANES, DemoRecord, Span
+from intra_dp_ros.bench.record import INTRA_DP, LANES, DemoRecord, Span
 
 _NAMES = {"robot": "robot compute", "uplink": "uplink", "server": "server compute", "downlink": "downlink"}
 _COLOURS = {"robot": PART_COLOURS["robot_compute"], "uplink": PART_COLOURS["uplink_wait"],
             "server": PART_COLOURS["server_compute"], "downlink": PART_COLOURS["downlink"]}
 _MANY = 40  # spans in a lane from which their edges would hide them
-_CHARACTER = 0.0075  # width of a label's character over the width of the chart
+_CHARACTER = 0.0095  # width of a label's character over the width of the chart
 
 
 def merged(spans: Iterable[Span]) -> List[Tuple[float, float]]:
@@ -70,8 +70,16 @@ def _title(record: DemoRecord) -> str:
     text = "One inference (intra_dp, frame {}): {:.0f} ms".format(record.gantt_frame, end_ms(record.measured_spans))
     if record.predicted_spans:
         text += ", predicted {:.0f} ms".format(end_ms(record.predicted_spans))
-    return text + "; computing and\ntransmitting overlap for {:.0f} ms of it".format(
-        overlap_ms(record.measured_spans))
+    text += ";\n" + _corrected(record)
+    return text + "computing and transmitting overlap for {:.0f} ms of it".format(overlap_ms(record.measured_spans))
+
+
+def _corrected(record: DemoRecord) -> str:
+    """What the scheduler made of the prediction after earlier frames, where that is another number."""
+    found = [s.predicted_ms for s in record.samples if s.strategy == INTRA_DP and s.frame == record.gantt_frame]
+    summed = end_ms(record.predicted_spans)
+    is_other = found and summed > 0.0 and found[0] > 0.0 and abs(found[0] / summed - 1.0) > 0.02
+    return "corrected by earlier frames to {:.0f} ms; ".format(found[0]) if is_other else ""
 
 
 def _lanes(axis, name: str, spans: Sequence[Span], limit: float) -> None:

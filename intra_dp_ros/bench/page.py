@@ -23,6 +23,7 @@ img, video { max-width: 100%; height: auto; } figure { margin: 1.2rem 0; }
 figcaption { color: #555; font-size: .9rem; white-space: pre-line; }
 .stills { display: grid; grid-template-columns: repeat(auto-fill, minmax(18rem, 1fr)); gap: 1rem; }
 .stills figure { margin: 0; }
+@media (max-width: 40rem) { table { display: block; overflow-x: auto; } th, td { padding: .3rem .5rem; } }
 """
 
 
@@ -48,7 +49,7 @@ def page(summary: Dict[str, Any], pictures: Sequence[Picture], stills: Sequence[
     """
     parts = [
         "<!DOCTYPE html>", '<html lang="en"><head><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
         "<title>{}</title>".format(escape("intra_dp_ros demo: " + summary["model"])),
         "<style>{}</style></head><body>".format(_STYLE),
         "<h1>{}</h1>".format(escape("intra_dp_ros demo: {} split between a robot and a server".format(

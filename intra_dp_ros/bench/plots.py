@@ -16,6 +16,7 @@ from intra_dp_ros.bench.summary import samples_of, strategies_of
 INK, FAINT = "#333333", "#D9D9D9"
 DPI = 120  # [pixel/inch]
 _MANY = 120  # frames of a strategy from which markers are small
+_SEEN = 0.004  # of the longest bar: parts below are a hairline, and not in the legend
 _STRATEGY = {LOCAL: ("#0072B2", "s"), OFFLOAD: ("#E69F00", "^"), INTRA_DP: ("#009E73", "o")}
 _OTHERS = (("#CC79A7", "D"), ("#D55E00", "v"), ("#56B4E9", "P"))
 #: Paul Tol's light scheme: other colours than the strategies', and dark text can be read on them.
@@ -162,8 +163,9 @@ def _distribution(axis, record: DemoRecord, strategies: Sequence[str]) -> None:
     for row, strategy in enumerate(strategies):
         values = np.array([s.latency_ms for s in samples_of(record, strategy)])
         colour, marker = style_of(strategies)[strategy]
-        axis.scatter(values, row + random.uniform(-0.22, 0.22, len(values)), s=9, marker=marker, color=colour,
-                     alpha=0.45, linewidths=0.0)
+        is_many = len(values) >= _MANY
+        axis.scatter(values, row + random.uniform(-0.22, 0.22, len(values)), s=9 if is_many else 22, marker=marker,
+                     color=colour, alpha=0.45 if is_many else 0.7, linewidths=0.0)
         low, middle, high = np.percentile(values, (5.0, 50.0, 95.0))
         axis.plot((low, high), (row, row), color=INK, linewidth=1.2)
         axis.plot((middle, middle), (row - 0.32, row + 0.32), color=INK, linewidth=2.4)
@@ -174,24 +176,26 @@ def _distribution(axis, record: DemoRecord, strategies: Sequence[str]) -> None:
 
 def _parts(axis, record: DemoRecord, strategies: Sequence[str]) -> None:
     """Parts that ran at the same time stand behind one another, so a bar may be longer than the frame took."""
-    shown = []
+    means = {s: {part: float(np.mean([x.parts.get(part, 0.0) for x in samples_of(record, s)])) for part in PARTS}
+             for s in strategies}
+    longest = max((sum(parts.values()) for parts in means.values()), default=0.0)
+    shown = {part for parts in means.values() for part, mean in parts.items() if mean > _SEEN * longest}
     for row, strategy in enumerate(strategies):
         samples, begin = samples_of(record, strategy), 0.0
         for part in PARTS:
-            mean = float(np.mean([s.parts.get(part, 0.0) for s in samples]))
+            mean = means[strategy][part]
             if mean > 0.0:
                 axis.barh(row, mean, left=begin, height=0.5, color=PART_COLOURS[part], edgecolor="white",
                           linewidth=0.6)
                 begin += mean
-                shown.append(part)
         whole = float(np.mean([s.latency_ms for s in samples]))
         axis.plot((whole, whole), (row - 0.36, row + 0.36), color=INK, linewidth=2.4)
     handles = [Line2D((), (), marker="s", linestyle="", markersize=8, color=PART_COLOURS[part],
                       label=_PART_NAMES.get(part, part)) for part in PARTS if part in shown]
     handles.append(Line2D((), (), color=INK, linewidth=2.4, marker="|", markersize=10, linestyle="",
                           markeredgewidth=2.4, label="latency"))
-    axis.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.3, -0.22), ncol=5, frameon=False, fontsize=8.5,
-                columnspacing=1.0, handletextpad=0.3)
+    axis.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.4, -0.22), ncol=(len(handles) + 1) // 2,
+                frameon=False, fontsize=8.5, columnspacing=1.0, handletextpad=0.3)
     axis.set_xlabel("mean of frames [ms]; past the mark: overlap")
     title(axis, _parts_title(record))
 

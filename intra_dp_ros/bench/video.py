@@ -1,6 +1,7 @@
 """Annotated images and a short video that browsers play."""
+import contextlib
 import os
-from typing import Sequence, Tuple
+from typing import Iterator, List, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -26,31 +27,43 @@ def caption_of(sample: FrameSample) -> str:
     """Two lines that say what a frame is."""
     link = "link {:.1f} MB/s".format(sample.bandwidth_MBps) if sample.bandwidth_MBps > 0.0 else "link unknown"
     outcome = ", robot took over" if sample.outcome == "takeover" else ""
-    return "{}  frame {}  {:.0f} ms{}\n{}  plan: {}".format(
+    return "{}  frame {}  {:.0f} ms{}  {}\nplan: {}".format(
         sample.strategy, sample.frame, sample.latency_ms, outcome, link, sample.plan or "none")
 
 
-def annotate(rgb: np.ndarray, people: Sequence[PersonDetection], caption: str) -> np.ndarray:
+def annotate(rgb: np.ndarray, people: Sequence[PersonDetection], caption: str, ids: Sequence[int] = ()) -> np.ndarray:
     """A copy of the image with the people drawn in and the caption in a bar below it.
 
     Args:
         rgb: uint8 `[H, W, 3]`.
         people: with coordinates in pixels of this image.
-        caption: one or more lines of ASCII; too long lines are cut.
+        caption: one or more lines of ASCII; too long lines are cut, the last one goes on in a line that is always kept
+            for it: all pictures of a video are of one size.
+        ids: who the people are, see `draw`.
 
     Returns:
         uint8 `[H + bar, W, 3]` with even height and width, as video codecs need them.
     """
-    image = draw(rgb, people)
+    image = draw(rgb, people, ids)
     width = image.shape[1]
     scale = max(0.5, width / 640.0)
-    lines, step = caption.split("\n"), int(round(_LINE * scale))
+    *lines, last = caption.split("\n")
+    lines += _two_lines(last, width - int(16 * scale), 0.5 * scale)
+    step = int(round(_LINE * scale))
     bar = np.full((step * len(lines) + int(10 * scale), width, 3), 24, np.uint8)
     for i, line in enumerate(lines):
         cv2.putText(bar, _cut(line, width - int(16 * scale), 0.5 * scale), (int(8 * scale), step * (i + 1)), _FONT,
                     0.5 * scale, (255, 255, 255), max(1, int(round(scale))), cv2.LINE_AA)
     out = np.concatenate((image, bar))
     return cv2.copyMakeBorder(out, 0, out.shape[0] % 2, 0, out.shape[1] % 2, cv2.BORDER_REPLICATE)
+
+
+def _two_lines(line: str, width: int, scale: float) -> List[str]:
+    """The line, broken between words where it is too long."""
+    first, words = "", line.split(" ")
+    while words and cv2.getTextSize((first + " " + words[0]).strip(), _FONT, scale, 1)[0][0] <= width:
+        first = (first + " " + words.pop(0)).strip()
+    return [first, "  " + " ".join(words)] if first and words else [line, ""]
 
 
 def _cut(line: str, width: int, scale: float) -> str:
@@ -60,6 +73,19 @@ def _cut(line: str, width: int, scale: float) -> str:
     while line and cv2.getTextSize(line + "...", _FONT, scale, 1)[0][0] > width:
         line = line[:-1]
     return line + "..."
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what OpenCV's FFmpeg says past Python: that it writes another tag for VP8 than it was asked for."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 class VideoWriter:
@@ -94,7 +120,8 @@ class VideoWriter:
             ", ".join(name for _, _, name in FORMATS), stem))
 
     def _open(self, path: str, fourcc: str) -> "cv2.VideoWriter":
-        return cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*fourcc), self.fps, (self.size[1], self.size[0]))
+        with _quiet():
+            return cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*fourcc), self.fps, (self.size[1], self.size[0]))
 
     def _works(self, path: str, fourcc: str) -> bool:
         """isOpened() alone is not enough: encoders that fail at the first image exist."""

@@ -68,7 +68,8 @@ class Plan:
         words = ["input rows {}-{} of {} up in {}".format(t.start, t.stop, tiling.rows[t.tensor], t.chunks)
                  for t in self.transfers if t.direction == UP and t.tensor in tiling.graph.inputs]
         if own:
-            words.insert(0, "robot computes {:.0f} % of the rows".format(100.0 * own / rows))
+            share = 100.0 * own / rows
+            words.insert(0, "robot computes {} % of the rows".format("under 1" if share < 1.0 else round(share)))
         cuts = sum(t.direction == UP and t.tensor not in tiling.graph.inputs for t in self.transfers)
         if cuts:
             words.append("{} tensors handed over".format(cuts) if cuts > 1 else "1 tensor handed over")

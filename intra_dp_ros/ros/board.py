@@ -28,7 +28,8 @@ class RobotView:
     name: str  # robot_id
     node: str  # its node; empty: not known yet
     state: str  # LOCAL, CONNECTING, SPLIT, "no model" or empty: not known
-    is_silent: bool  # nothing heard for `SILENT_S`
+    silent_s: Optional[float]  # since its node was last heard; None: never
+    is_silent: bool  # for longer than `SILENT_S`
     level: int  # of its diagnostics, an index into LEVELS
     message: str  # of its diagnostics
     model: str  # name and weights; empty: not known
@@ -181,8 +182,9 @@ class Board:
         if robot.values.get("weights"):
             model += " ({} weights)".format(robot.values["weights"])
         return RobotView(
-            name=name, node=robot.node, state=robot.state, is_silent=now - robot.heard > SILENT_S,
-            level=min(3, robot.level), message=robot.message, model=model, load=robot.load, frames=len(frames),
+            name=name, node=robot.node, state=robot.state, silent_s=now - robot.heard if robot.heard else None,
+            is_silent=now - robot.heard > SILENT_S, level=min(3, robot.level), message=robot.message, model=model,
+            load=robot.load, frames=len(frames),
             taken=sum(msg.outcome == InferenceStats.OUTCOME_TAKEOVER for _, msg in frames), **_means(frames, now),
             last=_frame_values(robot.frames[-1][2]) if robot.frames else None,
             link=_link_values(*robot.links[-1][1:], now) if robot.links else None,

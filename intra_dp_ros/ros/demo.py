@@ -72,10 +72,11 @@ class Demo:
                 bandwidth += run.bandwidth
                 if strategy == "intra_dp":
                     shown = self._annotated(run)
-                    spans = self._spans()
+                    spans = self._spans(run)
             record = DemoRecord(
                 model=status["model"], weights=status["weights"], weights_note=status["weights_note"],
-                machine="{} cores, {}".format(os.cpu_count(), device_name("cpu")),
+                machine="{} cores, {}".format(os.cpu_count(), device_name("cpu").partition("-")[2].replace(
+                    "-torch", ", torch ")),
                 robot_slowdown=self.options.robot_slowdown, trace=os.path.basename(self.options.trace),
                 mean_bandwidth_MBps=trace.carried(trace.period) / trace.period / 1e6, seconds=self.options.seconds,
                 input_shape=tuple(status["input_shape"]), parameters=status["parameters"], frames_in=frames_in,
@@ -196,13 +197,15 @@ class Demo:
                     frames.append(drawn)
         return frames
 
-    def _spans(self) -> Dict:
-        """The timeline of the last split frame: the robot's own, the server's, and what was predicted."""
+    def _spans(self, run: Listener) -> Dict:
+        """The timeline of one of the last split frames, the one that took about as long as most: the robot's own, the
+        server's, and what was predicted."""
         robot, server = self._listener.status(), self._listener.server_status()
         done = [f for f in robot["recent"] if f["outcome"] == "split"]
         if not done:
             return dict(measured_spans=(), predicted_spans=(), gantt_frame=-1)
-        frame = done[-1]
+        typical = float(np.median([sample.inference_ms for sample in run.samples])) / 1e3
+        frame = min(done, key=lambda f: abs(f["inference_s"] - typical))
         spans, expected = ([Span(s["lane"], s["start_s"] * 1e3, s["stop_s"] * 1e3, s["label"]) for s in found]
                            for found in (measured_spans(frame, robot, [server]), frame["predicted_spans"]))
         return dict(measured_spans=tuple(spans), predicted_spans=tuple(expected), gantt_frame=frame["frame"])

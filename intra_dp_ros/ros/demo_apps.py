@@ -70,7 +70,8 @@ def _write_clouds(path: str, rate: float, seconds: float) -> int:
 
 def _draw_people(heard: Heard, sample: FrameSample) -> Tuple[str, np.ndarray]:
     caption = caption_of(sample)
-    return caption, annotate(heard.picture, [_person(p) for p in heard.answer.people], caption)
+    people = heard.answer.people
+    return caption, annotate(heard.picture, [_person(p) for p in people], caption, [p.track_id for p in people])
 
 
 def _draw_volume(heard: Heard, sample: FrameSample) -> Optional[Tuple[str, np.ndarray]]:
@@ -83,11 +84,14 @@ def _draw_volume(heard: Heard, sample: FrameSample) -> Optional[Tuple[str, np.nd
     ground = cloud[np.isfinite(cloud).all(axis=1)] + np.array([0.0, 0.0, HEIGHT_M], np.float32)
     away = float(np.sqrt(size / GRID.size))  # coarse cells make a volume higher, too
     before = perspective(ground, height_colours(ground[:, 2], 0.0, _HIGH_M), _POINT_M, away)
-    after = perspective(completed, colours_from_cloud(heard.extras[_COMPLETED]), size, away)
+    high = completed[:, 2:]
+    shade = 0.35 + 0.65 * (high - high.min(initial=0.0)) / max(size, high.max(initial=0.0))  # of one class: no patch
+    after = perspective(completed, (colours_from_cloud(heard.extras[_COMPLETED]) * shade).astype(np.uint8), size, away)
     captions = ("input: {} points".format(len(cloud)), "result: {} cells, {} of them added".format(
         space.completed, space.added))
-    caption = "{}; {} cells seen, {} completed".format(caption_of(sample), space.seen, space.completed)
-    return caption, annotate(two_rows((before, after), captions, heard.picture), [], caption)
+    caption = caption_of(sample)
+    picture = annotate(two_rows((before, after), captions, heard.picture), [], caption)
+    return "{}; {} cells seen, {} completed".format(caption, space.seen, space.completed), picture
 
 
 def _person(msg: Any) -> PersonDetection:

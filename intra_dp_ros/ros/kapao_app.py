@@ -30,6 +30,7 @@ from intra_dp_ros.ros.people_markers import people_to_markers
 
 _BUFFER_BYTES = 2 ** 24
 _NO_DEPTH_S = 1.0  # without a depth image that fits: colour goes on alone
+_PAUSE_S = 5.0  # without any image: the camera, or the bag, began again, and depth may be the later one to connect
 _NO_INFO_S = 2.0  # without camera_info although depth comes: say so
 
 
@@ -77,9 +78,9 @@ class KapaoApp(PeopleApp):
                          "kapao_pose")
         self.settings = settings
         self._pairing = Pairing(settings.slop_s)
-        self._lock = threading.Lock()  # covers the four below: colour and depth come on two threads
+        self._lock = threading.Lock()  # covers the five below: colour and depth come on two threads
         self._last_pair = 0.0  # monotonic [s]; 0: none yet
-        self._first_image = 0.0
+        self._first_image = self._last_image = 0.0  # since the last pause
         self._alone: Optional[rospy.Time] = None  # stamp of the newest image that went on without depth, see _on_depth
         self._first_depth = 0.0
         self._camera_info: Optional[CameraInfo] = None
@@ -117,7 +118,9 @@ class KapaoApp(PeopleApp):
         now, is_alone = time.monotonic(), False
         pair = self._pairing.add(0, msg.header.stamp.to_sec(), msg)
         with self._lock:
-            self._first_image = self._first_image or now
+            if now - self._last_image > _PAUSE_S:
+                self._first_image = now
+            self._last_image = now
             if self._alone is not None and msg.header.stamp < self._alone:
                 self._alone = None  # the stamps began again
             if pair is not None:

@@ -9,8 +9,8 @@ from intra_dp_ros.apps.people import SKELETON, color_of
 from intra_dp_ros.apps.person_point import PersonPoint
 from intra_dp_ros.apps.tracking import Track
 
-_DIAMETER_M, _TEXT_M, _BONE_M = 0.25, 0.25, 0.03
-_ABOVE_M = 0.5  # the text is this much above the torso; y is down in an optical frame
+_DIAMETER_M, _TEXT_M, _BONE_M = 0.25, 0.35, 0.05
+_ABOVE_M = 0.75  # the text is this much above the torso; y is down in an optical frame
 
 #: A track, the person's point, the keypoints in space (None: unknown).
 Placed = Tuple[Track, PersonPoint, Sequence[Optional[Tuple[float, float, float]]]]
@@ -25,7 +25,7 @@ def people_to_markers(people: Sequence[Placed], header: Header) -> MarkerArray:
         sphere.pose.position = Point(point.x, point.y, point.z)
         text = _marker(header, "label", track.id, Marker.TEXT_VIEW_FACING, color, _TEXT_M)
         text.pose.position = Point(point.x, point.y - _ABOVE_M, point.z)
-        text.text = "#{}  {:.1f} m".format(track.id, (point.x ** 2 + point.y ** 2 + point.z ** 2) ** 0.5)
+        text.text = "#{} {:.1f} m".format(track.id, (point.x ** 2 + point.y ** 2 + point.z ** 2) ** 0.5)
         markers += [sphere, text]
         bones = _marker(header, "skeleton", track.id, Marker.LINE_LIST, color, _BONE_M)
         for a, b in SKELETON if keypoints else ():

@@ -67,10 +67,11 @@ class ServerNode:
 
     def _diagnose(self) -> Tuple[int, str, Dict[str, Any]]:
         status = self.server.status()
+        count = len(status["robots"])
         values = {"device": status["device"], "doing": self._progress.line}
         values.update({"graph " + name: state for name, state in status["graphs"].items()})
         values.update({"frames of " + name: robot["frames"] for name, robot in status["robots"].items()})
-        return 0, "{} robots".format(len(status["robots"])), values
+        return 0, "{} robot{}".format(count, "" if count == 1 else "s"), values
 
 
 def main() -> None:

@@ -1,58 +1,76 @@
-"""All robots and servers in a terminal: state, speed, latency, bandwidth, plan; a line each, renewed once a second."""
+"""All robots and servers in a terminal: state, speed, latency, bandwidth, plan; renewed once a second."""
 import argparse
 import shutil
 import sys
+import textwrap
 import threading
 import time
-from typing import List, Optional, Sequence
+from typing import List, Optional, Sequence, Tuple
 
 import rospy
 
-from intra_dp_ros.ros.board import LEVELS, SILENT_S, Board, RobotView
+from intra_dp_ros.ros.board import LEVELS, RECENT_S, SILENT_S, Board, RobotView
 from intra_dp_ros.ros.master import MasterError
 from intra_dp_ros.ros.watcher import Watcher
 
-_COLUMNS = (("ROBOT", 12), ("STATE", 11), ("STRATEGY", 12), ("Hz", 5), ("ms", 6), ("EXPECTED", 8), ("MB/s", 6),
-            ("kB up", 7), ("J", 6), ("TAKEN", 6), ("LOAD", 5), ("PLAN", 0))
+_TITLES = ("ROBOT", "STATE", "STRATEGY", "Hz", "ms", "EXPECTED", "MB/s", "kB up", "J", "TAKEN", "LOAD")
+_WORDS = 3  # columns of text; those after are numbers, aligned to the right
+_PLAN = 60  # characters: with less room beside the numbers, plans have lines of their own
 
 
 def view(board: Board, now: float, width: int) -> List[str]:
     """The view as lines, none longer than `width`; `now` is monotonic [s]."""
-    out = [_row([title for title, _ in _COLUMNS])]
     robots, servers = board.robots(now), board.servers(now)
-    for robot in robots:
-        out += _robot_lines(robot)
+    rows = [_TITLES] + [_cells(robot) for robot in robots]
+    sizes = [max(map(len, column)) for column in zip(*rows)]
+    is_beside = width - sum(sizes) - 2 * len(sizes) >= _PLAN
+    out = [_row(_TITLES, sizes) + ("  PLAN" if is_beside else "")] if robots else []
+    for robot, cells in zip(robots, rows[1:]):
+        line, plan = _row(cells, sizes), robot.last["plan"] if robot.frames else "no frame in the last {:.0f} s".format(
+            RECENT_S)
+        out.append(line + "  " + plan if is_beside else line)
+        if not is_beside:
+            out += textwrap.wrap(plan, max(20, width), initial_indent="  ", subsequent_indent="    ")
+        if robot.level and robot.message:
+            out.append("  {}: {}".format(LEVELS[robot.level], robot.message))
     if not robots:
         out.append("no robot yet: nothing on topics of type intra_dp_ros/InferenceStats, nor on /diagnostics")
     out.append("")
     for server in servers:
-        gone = "silent for {:.0f} s, before: ".format(server.silent_s) if server.silent_s > SILENT_S else ""
-        out.append("server {} on {}: {}{} {}".format(server.name, server.device, gone, LEVELS[server.level],
-                                                     server.message))
+        gone = ["silent for {:.0f} s, before:".format(server.silent_s)] if server.silent_s > SILENT_S else []
+        words = gone + [word for word in (LEVELS[server.level], server.message) if word]
+        out.append("server {} on {}: {}".format(server.name, server.device, " ".join(words)))
     if not servers:
         out.append("no server yet")
     return [line[:width].rstrip() for line in out]
 
 
-def _robot_lines(robot: RobotView) -> List[str]:
-    cells = [robot.name, "silent" if robot.is_silent else robot.state] + [""] * 8
-    cells += ["" if robot.load is None else "{:.1f}".format(robot.load), ""]
-    if robot.frames:
-        cells[2:10] = [
-            robot.last["strategy"], "{:.1f}".format(robot.rate_hz), "{:.0f}".format(robot.latency_s * 1e3),
-            "" if robot.predicted_s is None else "{:.0f}".format(robot.predicted_s * 1e3),
-            "{:.1f}".format(robot.bandwidth / 1e6) if robot.bandwidth > 0 else "?",
+def _cells(robot: RobotView) -> Tuple[str, ...]:
+    state = robot.state
+    if robot.is_silent:
+        state = "silent" if robot.silent_s is None else "silent {:.0f} s".format(robot.silent_s)
+    load = "" if robot.load is None else "{:.1f}".format(robot.load)
+    up = robot.link["up"] if robot.link and robot.link["confidence"] > 0 else robot.bandwidth
+    uplink = "{:.1f}".format(up / 1e6) if up else "?" if robot.link or robot.frames else ""
+    if not robot.frames:
+        return (robot.name, state, "", "", "", "", uplink, "", "", "", load)
+    return (robot.name, state, robot.last["strategy"], "{:.1f}".format(robot.rate_hz),
+            "{:.0f}".format(robot.latency_s * 1e3),
+            "" if robot.predicted_s is None else "{:.0f}".format(robot.predicted_s * 1e3), uplink,
             "{:.0f}".format(robot.bytes_up / 1e3), "{:.2f}".format(robot.energy_j),
-            "{}/{}".format(robot.taken, robot.frames)]
-        cells[11] = robot.last["plan"]
-    out = [_row(cells)]
-    if robot.level and robot.message:
-        out.append("  {}: {}".format(LEVELS[robot.level], robot.message))
-    return out
+            "{}/{}".format(robot.taken, robot.frames), load)
 
 
-def _row(cells: Sequence[str]) -> str:
-    return " ".join(cell[:size].ljust(size) if size else cell for cell, (_, size) in zip(cells, _COLUMNS))
+def _row(cells: Sequence[str], sizes: Sequence[int]) -> str:
+    return "  ".join(cell.ljust(size) if number < _WORDS else cell.rjust(size)
+                     for number, (cell, size) in enumerate(zip(cells, sizes)))
+
+
+def _screen(lines: List[str], height: int) -> str:
+    """What shows `lines` on a terminal of this height, over what was there."""
+    if len(lines) >= height:
+        lines = lines[:max(0, height - 2)] + ["({} more lines)".format(len(lines) - height + 2)]
+    return "\x1b[H" + "".join(line + "\x1b[K\n" for line in lines) + "\x1b[J"  # not cleared before: that flickers
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -75,9 +93,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             print("the ROS master does not answer: {}".format(error), file=sys.stderr)
         if stopped.wait(options.period):
             return 0
-        is_terminal = sys.stdout.isatty()
-        lines = view(board, time.monotonic(), shutil.get_terminal_size().columns if is_terminal else 400)
-        print(("\x1b[H\x1b[2J" if is_terminal else "") + "\n".join(lines), flush=True)
+        terminal = shutil.get_terminal_size() if sys.stdout.isatty() else None
+        lines = view(board, time.monotonic(), terminal.columns if terminal else 400)
+        sys.stdout.write(_screen(lines, terminal.lines) if terminal else "\n".join(lines) + "\n")
+        sys.stdout.flush()
         shown += 1
         if shown == options.count:
             return 0

@@ -11,15 +11,16 @@ import rospy
 import rostest
 from sensor_msgs.msg import Image
 
-FOLDER = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [FOLDER, os.path.join(os.path.dirname(FOLDER), "robot")]
-from browser import Browser, find  # noqa: E402
+from intra_dp_ros.bench.browser import Browser, find_browser
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "robot"))
 from harness import READY_S, Harness, kill  # noqa: E402
 
 SOON_S = 30.0
 
 
-@unittest.skipIf(find() is None, "there is no Chromium outside a snap: install the package chromium, or google-chrome")
+@unittest.skipIf(find_browser() is None,
+                 "there is no Chromium outside a snap: install the package chromium, or google-chrome")
 class TestDashboard(unittest.TestCase):
     """In the order of their names, on one set of nodes and one page.  Nobody but the page looks at the robot."""
 
@@ -78,6 +79,14 @@ class TestDashboard(unittest.TestCase):
         self.until("document.getElementById('answer').className == 'bad' && "
                    "document.getElementById('answer').textContent.includes('nonsense')", "the robot's refusal")
         self.assertEqual(self.harness.status()["strategy"], "local")
+
+    def test_ca_an_old_picture_says_its_age(self):
+        age, is_pale = self.browser.evaluate("pictureAt = performance.now() - 60000, showPictureAge(), "
+                                             "[document.getElementById('picture-age').textContent, "
+                                             "document.getElementById('picture').classList.contains('old')]")
+        self.assertEqual((age, is_pale), ("60 s old", True))
+        self.until("document.getElementById('picture-age').textContent == '' && "
+                   "!document.getElementById('picture').classList.contains('old')", "a new picture")
 
     def test_d_robot_rests_when_nobody_looks(self):
         overlay = rospy.Publisher("/overlay", Image, queue_size=1)  # counts who listens

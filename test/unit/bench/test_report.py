@@ -74,6 +74,21 @@ def test_annotated_images_have_even_sizes_and_keep_the_original():
     assert (out[62:, :81] > 120).any(), "no caption"
 
 
+def test_a_long_plan_goes_on_and_all_pictures_of_a_video_are_of_one_size():
+    image, plan = np.zeros((60, 640, 3), np.uint8), "robot computes 2 % of the rows, input rows 0-429 of 480 up in 8"
+    short, long = (video.annotate(image, [], video.caption_of(make_sample(plan=p))) for p in ("local", plan * 2))
+    assert short.shape == long.shape
+    last = slice(60 + 2 * 22 + 8, None)
+    assert (long[last] > 120).any() and not (short[last] > 120).any()
+
+
+def test_a_timeline_says_what_the_prediction_was_corrected_to():
+    samples = (make_sample(frame=17, predicted_ms=260.0), make_sample("offload", frame=17, predicted_ms=999.0))
+    assert "corrected by earlier frames to 260 ms" in gantt._title(make_record(samples=samples))
+    same = gantt.end_ms(make_record().predicted_spans)
+    assert "corrected" not in gantt._title(make_record(samples=(make_sample(frame=17, predicted_ms=same),)))
+
+
 def test_captions_say_what_the_frame_is():
     text = video.caption_of(make_sample(frame=17, latency_ms=171.4, outcome="takeover", bandwidth_MBps=0.0))
     assert "frame 17" in text and "171 ms" in text and "took over" in text and "link unknown" in text

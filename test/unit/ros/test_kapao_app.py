@@ -90,3 +90,15 @@ def test_late_depth_makes_no_second_answer(scene):
     scene.colour(5.0, 0.1)
     scene.depth(5.0)
     assert scene.accepted[-1] == (5.0, 5.0), "a bag that began again"
+
+
+def test_a_camera_that_starts_again_is_given_time_to_connect(scene):
+    scene.colour(40.0)
+    scene.depth(40.0)
+    scene.colour(40.1, 60.0)
+    assert scene.accepted == [(40.0, 40.0)] and scene.said == []
+    scene.depth(40.1)
+    assert scene.accepted == [(40.0, 40.0), (40.1, 40.1)]
+    for number in range(6):
+        scene.colour(50.0 + 0.25 * number, 60.0 if number == 0 else 0.25)
+    assert scene.accepted[2:] == [(51.25, None)] and "nothing comes on" in scene.said[0]

@@ -105,7 +105,7 @@ def test_markers():
     assert markers[0].action == Marker.DELETEALL
     assert [(m.ns, m.id) for m in markers[1:]] == [
         ("person", 7), ("label", 7), ("skeleton", 7), ("person", 8), ("label", 8)]
-    assert markers[2].text == "#7  3.0 m" and markers[5].text == "#8  5.0 m"
+    assert markers[2].text == "#7 3.0 m" and markers[5].text == "#8 5.0 m"
     assert len(markers[3].points) == 4, "two bones have both ends"
     assert all(m.pose.orientation.w == 1.0 and m.header.frame_id == "camera" for m in markers[1:])
 

@@ -55,8 +55,8 @@ const Charts = (() => {
   function gantt(svg, frame) {
     const narrow = svg.clientWidth < 600;
     const width = Math.max(300, svg.clientWidth), left = narrow ? 62 : 112, right = 58, high = 19, gap = 18;
-    const groups = [["measured", frame.spans], ["predicted", frame.predicted_spans]].filter(g => g[1].length);
-    const height = groups.length * (LANES.length * high + gap) + 22;
+    const groups = [["measured", frame.spans], ["predicted", frame.predicted_spans]];
+    const height = groups.length * (LANES.length * high + gap) + 22;  // always: the page is not to jump with every frame
     svg.replaceChildren();
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     const limit = Math.max(1e-4, ...groups.map(g => end(g[1]))) * 1.02;
@@ -69,7 +69,8 @@ const Charts = (() => {
     }
     groups.forEach(([name, spans], group) => {
       const top = 12 + group * (LANES.length * high + gap);
-      make(svg, "text", {class: "faint", x: left + 2, y: top}, `${name} ${number(end(spans) * 1e3)} ms`);
+      make(svg, "text", {class: "faint", x: left + 2, y: top}, title(name, spans, frame, narrow));
+      if (!spans.length) return;
       LANES.forEach(([lane, words], row) => {
         const y = top + 4 + row * high, own = spans.filter(s => s.lane === lane);
         make(svg, "text", {x: left - 6, y: y + 12, "text-anchor": "end"}, narrow ? lane : words);
@@ -87,8 +88,18 @@ const Charts = (() => {
     });
   }
 
-  // series: [{name, style, points: [[t, y or null], ...], dashed, thin, steps, dots, value(y)}]; t: page's clock [s].
-  function lines(svg, legend, series, now, history, cursor) {
+  function title(name, spans, frame, narrow) {
+    if (!spans.length) return `${name}: no timeline${name === "predicted" ? ", the robot was to compute alone" : ""}`;
+    const found = `${name} ${number(end(spans) * 1e3)} ms`;
+    // What earlier frames took corrects the sum, and not the single bars.
+    const corrected = name === "predicted" && Math.abs(frame.predicted_s / end(spans) - 1) > 0.02;
+    return !corrected ? found : `${found}, ${narrow ? "" : "from what earlier frames took "}corrected to ` +
+      `${number(frame.predicted_s * 1e3)} ms`;
+  }
+
+  // series: [{name, style, points: [[t, y or null], ...], dashed, thin, steps, dots, value(y)}]; t: page's clock [s]; nothing: said when
+  // there are no points.
+  function lines(svg, legend, series, now, history, cursor, nothing) {
     const width = Math.max(260, svg.clientWidth), height = svg.clientHeight || 220;
     const left = 40, right = 8, top = 6, bottom = 20;
     svg.replaceChildren();
@@ -98,8 +109,13 @@ const Charts = (() => {
     const every = step(highest || 1, 4), limit = Math.max(every, Math.ceil(highest * 1.03 / every) * every);
     const x = t => left + (width - left - right) * (1 - (now - t) / history);
     const y = value => top + (height - top - bottom) * (1 - value / limit);
+    if (!highest) {
+      make(svg, "text", {class: "faint", x: (left + width - right) / 2, y: y(limit / 2), "text-anchor": "middle"},
+        nothing);
+    }
     for (let v = 0; v <= limit * 1.001; v += every) {
       make(svg, "line", {class: "grid", x1: left, x2: width - right, y1: y(v), y2: y(v)});
+      if (!highest && v) continue;
       make(svg, "text", {class: "faint", x: left - 5, y: y(v) + 4, "text-anchor": "end"}, String(+v.toPrecision(4)));
     }
     const ticks = step(history, width < 420 ? 3 : 6);

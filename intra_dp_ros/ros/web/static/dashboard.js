@@ -2,12 +2,12 @@
 // One websocket: JSON texts with a "kind", and pictures as a line of JSON followed by a JPEG.
 
 const $ = id => document.getElementById(id);
-const STALE_MS = 5000, LONGEST_PAUSE_MS = 5000, MOST_POINTS = 20000;
+const STALE_MS = 5000, OLD_PICTURE_MS = 3000, LONGEST_PAUSE_MS = 5000, MOST_POINTS = 20000;
 const PAINTED = /(overlay|kapao_pose|top_view)$/;  // what robots' nodes paint, before anything else they publish
 
 let socket = null, pause = 500, heard = 0;
 let news = null, points = {}, details = {}, offset = 0;  // offset: node's clock minus ours [s]
-let chosen = "", topic = "", asking = null, pictureUrl = null, drawnFrame = null;
+let chosen = "", topic = "", asking = null, pictureUrl = null, pictureAt = 0, drawnFrame = null;
 const cursors = {latency: null, bandwidth: null};
 
 const clock = () => performance.now() / 1e3;
@@ -20,6 +20,7 @@ function text(tag, words, className) {
 }
 
 function connection(words, className) {
+  document.body.classList.toggle("lost", className === "bad");  // what is shown is old
   $("connection").textContent = words;
   $("connection").className = `pill ${className}`;
 }
@@ -88,9 +89,11 @@ function robotNow() {
 
 function showNews() {
   if (!robotNow()) choose(news.robots.length ? news.robots[0].name : "");
+  document.body.classList.toggle("empty", !news.robots.length);
   showRobots();
   showServers();
   showTopics();
+  showPictureAge();
   showLast();
   showStrategies();
   showCharts();
@@ -109,26 +112,29 @@ function choose(robot) {
 
 const STATES = {SPLIT: "good", LOCAL: "quiet", CONNECTING: "warn"};
 const ms = seconds => seconds === null ? "" : (seconds * 1e3).toFixed(0);
+const ago = seconds => seconds < 120 ? `${seconds.toFixed(0)} s` : `${(seconds / 60).toFixed(0)} min`;
 const fixed = (value, digits) => value === null ? "" : value.toFixed(digits);
 
 function showRobots() {
   const rows = [];
   for (const robot of news.robots) {
     const row = document.createElement("tr");
-    row.className = `robot${robot.name === chosen ? " chosen" : ""}`;
+    row.className = `robot${robot.name === chosen ? " chosen" : ""}${robot.is_silent ? " silent" : ""}`;
     row.dataset.robot = robot.name;
     const name = document.createElement("td"), button = text("button", robot.name);
     button.setAttribute("aria-pressed", String(robot.name === chosen));
     name.append(button);
-    const state = document.createElement("td"), said = robot.is_silent ? "silent" : robot.state || "?";
-    state.append(text("span", said, `pill ${robot.is_silent ? "bad" : STATES[said] || "warn"}`));
+    const state = document.createElement("td"), said = robot.state || "?";
+    const gone = robot.silent_s === null ? "silent" : `silent ${ago(robot.silent_s)}`;
+    state.append(text("span", robot.is_silent ? gone : said, `pill ${robot.is_silent ? "bad" : STATES[said] || "warn"}`));
     const up = robot.link && robot.link.confidence > 0 ? robot.link.up : robot.bandwidth;
     row.append(name, state, text("td", robot.last ? robot.last.strategy : ""), text("td", fixed(robot.rate_hz, 1), "n"),
       text("td", ms(robot.latency_s), "n"), text("td", ms(robot.predicted_s), "n"),
       text("td", up ? (up / 1e6).toFixed(1) : robot.link || robot.frames ? "?" : "", "n"),
       text("td", robot.bytes_up === null ? "" : (robot.bytes_up / 1e3).toFixed(0), "n"),
       text("td", fixed(robot.energy_j, 2), "n"), text("td", robot.frames ? `${robot.taken}/${robot.frames}` : "", "n"),
-      text("td", fixed(robot.load, 1), "n"), text("td", robot.frames ? robot.last.plan : "", "plan"));
+      text("td", fixed(robot.load, 1), "n"),
+      text("td", robot.frames ? robot.last.plan : "no frame in the last 10 s", robot.frames ? "plan" : "plan none"));
     rows.push(row);
     if (robot.level && robot.message) {
       const message = document.createElement("tr"), cell = text("td", robot.message);
@@ -156,7 +162,7 @@ function showServers() {
     item.append(text("span", gone ? "silent" : server.level ? "problem" : "up",
       `pill ${gone || server.level > 1 ? "bad" : server.level ? "warn" : "good"}`),
     ` ${server.name} on ${server.device}: `,
-    `${gone ? `silent for ${server.silent_s.toFixed(0)} s, before: ` : ""}${server.message}`);
+    `${gone ? `silent for ${ago(server.silent_s)}, before: ` : ""}${server.message}`);
     return item;
   }) : [text("span", "no server yet")]));
 }
@@ -165,7 +171,11 @@ function showTopics() {
   const robot = robotNow(), pictures = robot ? robot.pictures : [];
   if (!pictures.includes(topic)) {
     topic = pictures.find(name => PAINTED.test(name)) || pictures[0] || "";
+    noPicture("no picture yet");
     watch();
+  }
+  if (!topic && robot) {
+    noPicture(robot.is_silent ? `${robot.name} is silent` : `${robot.node || robot.name} publishes no pictures`);
   }
   const select = $("topic");
   if ([...select.options].map(o => o.value).join("\n") !== pictures.join("\n")) {
@@ -181,6 +191,7 @@ function showPicture(data) {
   if (about.topic !== topic) return;
   const url = URL.createObjectURL(new Blob([bytes.subarray(line + 1)], {type: "image/jpeg"})), before = pictureUrl;
   pictureUrl = url;
+  pictureAt = performance.now();
   const image = $("picture");
   image.onload = () => { if (before) URL.revokeObjectURL(before); };
   image.src = url;
@@ -193,6 +204,13 @@ function noPicture(words) {
   $("picture").hidden = true;
   $("no-picture").hidden = false;
   $("no-picture").textContent = words;
+}
+
+// A camera that has stopped looks like one before which nothing moves.
+function showPictureAge() {
+  const age = performance.now() - pictureAt, isOld = !$("picture").hidden && age > OLD_PICTURE_MS;
+  $("picture-age").textContent = isOld ? `${ago(age / 1e3)} old` : "";
+  $("picture").classList.toggle("old", isOld);
 }
 
 function showLast() {
@@ -239,6 +257,7 @@ function showStrategies() {
     button.title = ready[name] ? "" : "its plans are not made, or not at the server: until then frames run locally";
     button.setAttribute("aria-pressed", String(found.strategy === name));
   }
+  $("unready").hidden = !names.some(name => !ready[name]);
   if (!names.length && found && found.problem) group.replaceChildren(text("span", found.problem, "note"));
   if (news && !news.allow_control && !$("answer").textContent) {
     showAnswer("not from this page: it was started without _allow_control:=true", "");
@@ -260,16 +279,17 @@ function showAnswer(words, className) {
 function showDetails() {
   const found = details[chosen], frame = found && found.frame;
   if (news) showStrategies();
+  $("gantt").toggleAttribute("hidden", !frame);
   if (!frame) {
-    $("gantt").replaceChildren();
-    $("gantt").removeAttribute("viewBox");
     $("gantt-title").textContent = found ? found.problem || "no frame was answered yet" : "";
     drawnFrame = null;
     return;
   }
   const all = frame.spans, expected = frame.predicted_s > 0 ? `, expected ${ms(frame.predicted_s)} ms` : "";
+  const overlap = Charts.overlap(all);
   $("gantt-title").textContent = `frame ${frame.frame}, ${frame.strategy}, ${frame.outcome}: ` +
-    `${ms(frame.inference_s)} ms${expected}; computing and transmitting overlap for ${ms(Charts.overlap(all))} ms` +
+    `${ms(frame.inference_s)} ms${expected}` +
+    (overlap > 0 ? `; computing and transmitting overlap for ${ms(overlap)} ms` : "") +
     (found.problem ? ` – ${found.problem}` : "");
   const key = `${chosen} ${frame.frame} ${all.length} ${$("gantt").clientWidth}`;
   if (key !== drawnFrame) Charts.gantt($("gantt"), frame);
@@ -286,13 +306,13 @@ function showCharts() {
     {name: "expected", style: "s-predicted", dashed: true, points: frames.map(f => [f[0], f[3]])},
     {name: "taken over", style: "s-takeover", dots: true,
       points: frames.filter(f => f[4] === "takeover").map(f => [f[0], f[1]])},
-  ], now, news.history_s, cursors.latency);
+  ], now, news.history_s, cursors.latency, "no frames");
   Charts.lines($("bandwidth"), $("bandwidth-legend"), [
     {name: "down", style: "s-down", thin: true, points: links.map(l => [l[0], l[2]])},
     {name: "up", style: "s-up", points: links.map(l => [l[0], l[1]])},
     {name: "planned for", style: "s-plan", dashed: true, steps: true,
       points: frames.map(f => [f[0], f[5] > 0 ? f[5] : null])},
-  ], now, news.history_s, cursors.bandwidth);
+  ], now, news.history_s, cursors.bandwidth, "nothing measured");
 }
 
 $("robots").addEventListener("click", event => {
