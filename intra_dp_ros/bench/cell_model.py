@@ -22,10 +22,12 @@ from intra_dp_ros.loss.profile import Profile
 from intra_dp_ros.lop.axis import prepare
 from intra_dp_ros.lop.tiling import Tiling
 from intra_dp_ros.runtime.codec_sampler import CodecCosts
+from intra_dp_ros.runtime.config import RobotConfig
+from intra_dp_ros.runtime.robot import MESSAGE_S
 from intra_dp_ros.runtime.sender import TILE_BYTES
 from intra_dp_ros.wire.shaper import Trace
 
-_MESSAGE_S, _RTT_S = 0.0003, 0.002  # as the robot plans with
+_RTT_S = RobotConfig().rtt_s  # as the robot plans with
 _AT_ONCE = 1e-6  # of a server's times: it takes none
 #: Column of the report -> what is changed.
 CHANGES: Dict[str, Dict[str, Any]] = {
@@ -62,7 +64,7 @@ class CellModel:
             robot = robot.scaled(1.0 / setting.robot_speed)
         self._robot = robot
         codecs = CodecCosts(self._tiling, setting.codec, os.path.join(setting.folder, "cache", "r0", "codecs"))
-        self._link = LinkModel(1e6, 1e6, _RTT_S, setting.duplex, _MESSAGE_S, codecs.present, TILE_BYTES)
+        self._link = LinkModel(1e6, 1e6, _RTT_S, setting.duplex, MESSAGE_S, codecs.present, TILE_BYTES)
         self._simulations: Dict[str, Simulation] = {}
 
     def bound_ms(self, blocks: Blocks, trace: NamedTrace, strategy: str) -> Optional[float]:

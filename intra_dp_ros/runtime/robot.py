@@ -46,7 +46,7 @@ from intra_dp_ros.wire.tile import TileError, decode_tile
 
 _LOG = logging.getLogger(__name__)
 
-_MESSAGE_S = 0.0003  # cost of a message beyond its bytes, sender and receiver together [s]
+MESSAGE_S = 0.0005  # cost of a message beyond its bytes, sender and receiver together, other nodes running [s]
 #: A split frame that is not there after its prediction and this many local runs is computed locally.
 DEADLINE_LOCALS = 2.0
 _RECENT = 4  # frames whose timelines can be asked for afterwards
@@ -373,7 +373,7 @@ class Robot:
                           self.config.objective)
 
     def _link_model(self, bandwidth: float = 1e6) -> LinkModel:
-        return LinkModel(bandwidth, bandwidth, self.config.rtt_s, self.config.duplex, _MESSAGE_S, self._codecs.all,
+        return LinkModel(bandwidth, bandwidth, self.config.rtt_s, self.config.duplex, MESSAGE_S, self._codecs.all,
                          TILE_BYTES)
 
     def _window(self) -> int:
