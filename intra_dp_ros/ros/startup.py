@@ -16,7 +16,7 @@ from intra_dp_ros.ros import params
 from intra_dp_ros.ros.application import Application
 from intra_dp_ros.ros.diagnostics import ERROR, Diagnostics
 from intra_dp_ros.ros.inference_node import InferenceNode, NodeParams
-from intra_dp_ros.runtime.machine import keep_freed_memory, switch_threads_fast, use_threads
+from intra_dp_ros.runtime.machine import give_back, keep_freed_memory, switch_threads_fast, use_threads
 from intra_dp_ros.runtime.robot import RobotConfig
 from intra_dp_ros.wire.codec import available
 from intra_dp_ros.wire.session import check_robot_id
@@ -75,6 +75,7 @@ def run(name: str, make: Callable[[], Application], waits: bool = False, codec: 
         if application is None:
             return
         node = InferenceNode(application, settings)
+        give_back()  # recording and measuring hold the whole model's tensors at once
         node.setup()
     except (ModelError, GraphError, ValueError, OSError) as error:
         rospy.logfatal("%s: %s", name, error)
