@@ -162,7 +162,7 @@ class TestAgrnav(unittest.TestCase):
         self.assertEqual((view.encoding, view.header.frame_id), ("rgb8", "world"))
 
     def test_d_newest_cloud_wins(self):
-        shown = []
+        shown, skipped = [], self.harness.status()["skipped"]
         for number in range(100, 130):
             shown.append(self.show(number))
             time.sleep(0.05)
@@ -170,6 +170,7 @@ class TestAgrnav(unittest.TestCase):
         answered = [m.header.stamp for m in self.got["/stats"]]
         self.assertLess(len(answered), len(shown))
         self.assertEqual(answered, sorted(set(answered)), "answers in the order of the clouds, each once")
+        self.assertEqual(self.harness.status()["skipped"] - skipped, len(shown) - len(answered), "all others are counted")
 
     def test_e_laser_scan(self):
         found, stats = [], []
