@@ -65,10 +65,10 @@ def run(name: str, make: Callable[[], Application], waits: bool = False, codec: 
         codec: the default of `~input_codec`.
     """
     logging.getLogger("intra_dp_ros").setLevel(logging.INFO)
+    keep_freed_memory()  # before there are threads, which would have heaps of their own
     rospy.init_node(name)
     try:
         use_threads(params.read("~threads", 0, at_least=0))
-        keep_freed_memory()
         switch_threads_fast()
         settings = read_settings(codec)
         application = _patiently(make, settings.robot.robot_id) if waits else make()
