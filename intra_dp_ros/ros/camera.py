@@ -8,7 +8,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from intra_dp_ros.ros import conversions
 
 _BACK_S = 0.5
-# rospy's default delivers old images.  No queue_size: whoever is given the images keeps the newest, and counts the others.
+# rospy's default delivers old images.  No queue_size: whoever is given them keeps the newest and counts the others.
 _BUFFER_BYTES = 2 ** 24
 
 
