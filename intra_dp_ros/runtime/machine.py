@@ -10,10 +10,10 @@ _NEVER = 2 ** 31 - 1
 _TOP_PAD_BYTES = 64 << 20
 _SWITCH_S = 0.0005
 _OPENBLAS = "libopenblas.so.0"
-#: What nodes that compute are started with.  glibc before 2.38 cuts aligned memory, as PyTorch asks for, out of a larger
-#: piece and keeps the clippings in its thread caches, where they become long-lived small objects: the hole is then too
-#: small for the same tensor in the next frame, and the heap grows to several times of what is in use.  One heap for all
-#: threads: those of other threads hold nothing above 64 MB, and give everything back.
+#: What nodes that compute are started with.  glibc before 2.38 cuts aligned memory, as PyTorch asks for, out of a
+#: larger piece and keeps the clippings in its thread caches, where they become long-lived small objects: the hole is
+#: then too small for the same tensor in the next frame, and the heap grows to several times of what is in use.  One
+#: heap for all threads: those of other threads hold nothing above 64 MB, and give everything back.
 HEAP_ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0:glibc.malloc.arena_max=1"}
 
 

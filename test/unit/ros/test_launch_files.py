@@ -1,5 +1,5 @@
-"""A YAML file given to a launch file is loaded last and wins, over the package's files and over arguments; what nodes are
-started with."""
+"""A YAML file given to a launch file is loaded last and wins, over the package's files and over arguments; with what heap
+nodes are started."""
 import os
 import shutil
 import subprocess
