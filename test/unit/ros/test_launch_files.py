@@ -1,5 +1,5 @@
-"""A YAML file given to a launch file is loaded last and wins, over the package's files and over arguments; with what heap
-nodes are started."""
+"""A YAML file given to a launch file is loaded last and wins, over the package's files and over arguments; the heap of
+nodes."""
 import os
 import shutil
 import subprocess
