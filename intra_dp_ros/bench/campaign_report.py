@@ -86,10 +86,10 @@ def write_report(cells: Sequence[Mapping[str, Any]], path: str, arguments: Seque
     return path
 
 
-def command_of(arguments: Sequence[str]) -> str:
+def command_of(arguments: Sequence[str], script: str = "scripts/bench") -> str:
     """The command line, without the files that are written: they are nobody else's."""
     kept = [a for a, before in zip(arguments, ["", *arguments]) if not {a, before} & {"--json", "--report", "--out"}]
-    return " ".join(["scripts/bench"] + [shlex.quote(a) for a in kept])
+    return " ".join([script] + [shlex.quote(a) for a in kept])
 
 
 def comparison(cell: Mapping[str, Any]) -> Optional[Dict[str, Any]]:

@@ -120,9 +120,9 @@ class DemoRecord:
             if version != FORMAT_VERSION:
                 raise RecordError("format {} instead of {}; run the demo again".format(version, FORMAT_VERSION))
             for name, item in _LISTS.items():
-                data[name] = tuple(_build(item, entry) for entry in data[name])
+                data[name] = tuple(build(item, entry) for entry in data[name])
             data["input_shape"] = tuple(data.get("input_shape", ()))
-            return _build(cls, data)
+            return build(cls, data)
         except (RecordError, KeyError, TypeError, AttributeError, json.JSONDecodeError, UnicodeDecodeError) as error:
             raise RecordError("{} is no demo record: {}".format(path, error)) from None
 
@@ -131,7 +131,13 @@ _LISTS = {"samples": FrameSample, "bandwidth": BandwidthPoint, "measured_spans":
 _T = TypeVar("_T")
 
 
-def _build(kind: Type[_T], data: Mapping[str, Any]) -> _T:
+def build(kind: Type[_T], data: Mapping[str, Any]) -> _T:
+    """A dataclass from its fields.
+
+    Raises:
+        RecordError: a field that it does not have.
+        TypeError: one is missing.
+    """
     unknown = set(data) - {field.name for field in fields(kind)}  # type: ignore[arg-type]
     if unknown:
         raise RecordError("{} has no field {}".format(kind.__name__, ", ".join(sorted(unknown))))

@@ -19,6 +19,7 @@ from intra_dp_ros.bench.children import Child, Children, clean_groups, left_grou
 from intra_dp_ros.bench.namespaces import Network, Place, TestbedError, build, clean, existing, prefix_of, remove, stale
 from intra_dp_ros.bench.shaping import Air
 from intra_dp_ros.loss.link_model import HALF
+from intra_dp_ros.runtime.machine import HEAP_ENVIRONMENT
 from intra_dp_ros.wire.shaper import Trace
 
 NS = "/intra_dp"
@@ -173,7 +174,7 @@ class Testbed:
         port = 11311 if self._in_kernel else _free_port()
         self._environment = {"ROS_MASTER_URI": "http://{}:{}".format(network.server.address, port),
                              "ROS_LOG_DIR": os.path.abspath(os.path.join(setting.folder, "ros")),
-                             "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+                             "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", **HEAP_ENVIRONMENT}
         cpus = share_out(setting.robots)
         self._child("master", ["rosmaster", "--core", "-p", str(port), "-w", "3"], network.server, cpus["server"])
         self._wait_for_master(network, port)

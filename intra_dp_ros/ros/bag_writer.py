@@ -2,13 +2,14 @@
 import argparse
 import os
 import sys
-from typing import Any, Iterable, Iterator, Optional, Sequence, Tuple
+from typing import Any, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import genpy
 import numpy as np
 import rosbag
 from geometry_msgs.msg import TransformStamped
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
 from intra_dp_ros.apps.models import DEFAULT_MODEL, load_model
@@ -52,8 +53,7 @@ def write_messages(path: str, messages: Iterable[Tuple[float, str, Any]], compre
         with rosbag.Bag(partial, "w", compression=compression) as bag:
             for time_s, topic, message in messages:
                 stamp = genpy.Time.from_sec(_START_S + time_s)
-                for header in ([t.header for t in message.transforms] if isinstance(message, TFMessage)
-                               else [message.header]):
+                for header in headers_of(message):
                     header.stamp, header.seq = stamp, count
                 bag.write(topic, message, stamp)
                 count += isinstance(message, PointCloud2) or getattr(message, "encoding", "") == "rgb8"
@@ -62,6 +62,11 @@ def write_messages(path: str, messages: Iterable[Tuple[float, str, Any]], compre
         if os.path.exists(partial):
             os.remove(partial)
     return count
+
+
+def headers_of(message: Any) -> List[Header]:
+    """All headers in a message of a sensor, or of /tf."""
+    return [t.header for t in message.transforms] if isinstance(message, TFMessage) else [message.header]
 
 
 def rgbd_messages(frames: Iterable[Tuple[float, np.ndarray]], topic: str = DEFAULT_TOPIC,

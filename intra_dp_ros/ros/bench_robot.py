@@ -134,10 +134,10 @@ def main() -> None:
     """Read the parameters, answer frames until shut down."""
     logging.basicConfig(level=logging.WARNING)
     logging.getLogger("intra_dp_ros").setLevel(logging.INFO)
+    keep_freed_memory()  # before there are threads, which would have heaps of their own
     rospy.init_node("bench_robot")
     try:
         use_threads(params.read("~threads", 1, at_least=0))
-        keep_freed_memory()
         switch_threads_fast()
         model = frames.load(params.read("~model", ""), params.read("~seed", 0))
         node = BenchRobot(model, params.read("~folder", ""), params.read("~ns", "/intra_dp"), RobotConfig(

@@ -8,7 +8,8 @@ from sensor_msgs.msg import CompressedImage, Image
 from intra_dp_ros.ros import conversions
 
 _BACK_S = 0.5
-_BUFFER_BYTES = 2 ** 24  # rospy's default delivers old images (queue_size 1 or not)
+# rospy's default delivers old images.  No queue_size: whoever is given them keeps the newest and counts the others.
+_BUFFER_BYTES = 2 ** 24
 
 
 #: Values of ~image_transport.  With "both", cameras that offer both encode JPEGs although nobody needs them.
@@ -37,7 +38,7 @@ class Camera:
         """Subscribe; `deliver` is called with every message, on rospy's threads."""
         self._deliver = deliver
         self._subscribers = [
-            rospy.Subscriber(name, cls, self._receive, kind, queue_size=1, buff_size=_BUFFER_BYTES, tcp_nodelay=True)
+            rospy.Subscriber(name, cls, self._receive, kind, buff_size=_BUFFER_BYTES, tcp_nodelay=True)
             for kind, name, cls in self._topics]
 
     def _receive(self, msg: Any, kind: str) -> None:

@@ -23,7 +23,7 @@ from intra_dp_ros.ros.complaints import Complaints
 from intra_dp_ros.ros.frames import Frames, TransformError
 from intra_dp_ros.ros.point_clouds import CloudError, cloud_to_msg, points_from_cloud, points_from_scan
 
-_BUFFER_BYTES = 2 ** 25  # rospy's default delivers old clouds (queue_size 1 or not); twice a cloud of a million points
+_BUFFER_BYTES = 2 ** 25  # rospy's default delivers old clouds; twice a cloud of a million points
 
 #: Values of ~input, and the topics they stand for.
 CLOUD, SCAN = "cloud", "scan"
@@ -98,8 +98,8 @@ class CompletionApp(Application):
         if self.settings.frame:
             self._frames = Frames()
         self._input = rospy.Subscriber(_TOPICS[self.settings.input],
-                                       PointCloud2 if self.settings.input == CLOUD else LaserScan, accept, queue_size=1,
-                                       buff_size=_BUFFER_BYTES, tcp_nodelay=True)
+                                       PointCloud2 if self.settings.input == CLOUD else LaserScan, accept,
+                                       buff_size=_BUFFER_BYTES, tcp_nodelay=True)  # no queue_size: see Camera
 
     def wanted(self) -> bool:
         return any(p.get_num_connections() for p in (self._predicted, self._coordinates, self._statistics, self._cloud,

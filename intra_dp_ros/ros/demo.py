@@ -55,8 +55,8 @@ class Demo:
         """Everything; the exit code."""
         trace = Trace.read(self.options.trace)
         os.makedirs(self.options.out, exist_ok=True)
-        self._start()
         try:
+            self._start()
             status = self._wait_until_ready()
             period = self._period(status["local_ms"] / 1e3)
             bag = self._bag(period)
@@ -241,7 +241,8 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 def main() -> None:
     """Run the demo."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for sign in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sign, lambda *_: sys.exit(143))
     try:
         code = Demo(parse()).run()
     except (LaunchError, OSError, ValueError) as error:

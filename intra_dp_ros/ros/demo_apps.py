@@ -18,8 +18,8 @@ from intra_dp_ros.ros.bag_writer import DEFAULT_TOPIC, rgbd_messages, write_bag,
 from intra_dp_ros.ros.cloud_bag import CLOUD_TOPIC, cloud_messages
 from intra_dp_ros.ros.point_clouds import colours_from_cloud, points_from_cloud
 
-_OPTICAL_FRAME = "camera_rgb_optical_frame"
-_CONFIG = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "config")
+OPTICAL_FRAME = "camera_rgb_optical_frame"
+CONFIG = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "config")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def _write_images(path: str, rate: float, seconds: float) -> int:
 
 
 def _write_depth(path: str, rate: float, seconds: float) -> int:
-    return write_messages(path, rgbd_messages(open_source().frames(rate, seconds), _COLOUR, _OPTICAL_FRAME))
+    return write_messages(path, rgbd_messages(open_source().frames(rate, seconds), COLOUR_TOPIC, OPTICAL_FRAME))
 
 
 def _write_clouds(path: str, rate: float, seconds: float) -> int:
@@ -106,15 +106,15 @@ def _video() -> str:
 _COMPLETED = "/completed_cloud"
 _POINT_M, _HIGH_M = 0.04, 3.0  # drawn: size of a cloud's points, and how high above the ground the reddest are
 _VOLUME_EXTRAS = (Topic(CLOUD_TOPIC, PointCloud2), Topic(_COMPLETED, PointCloud2))
-_COLOUR = "/camera/rgb/image_raw"
+COLOUR_TOPIC = "/camera/rgb/image_raw"
 _PEOPLE = Topic("/people", People)
 _CLOUD_LAUNCH: List[str] = ["input_arg:=cloud", "rviz_config:=agrnav",
-                            "config:=" + os.path.join(_CONFIG, "agrnav_demo.yaml")]
+                            "config:=" + os.path.join(CONFIG, "agrnav_demo.yaml")]
 #: By the name of the launch file.
 APPS: Dict[str, App] = {
     "robot": App("/intra_dp_robot", Topic(DEFAULT_TOPIC, Image), _PEOPLE, Topic(DEFAULT_TOPIC, Image),
                  "movenet-multipose", ("rviz_config:=demo",), _write_images, _video, _draw_people),
-    "kapao": App("/kapao_node", Topic(_COLOUR, Image), _PEOPLE, Topic(_COLOUR, Image), "movenet-multipose",
+    "kapao": App("/kapao_node", Topic(COLOUR_TOPIC, Image), _PEOPLE, Topic(COLOUR_TOPIC, Image), "movenet-multipose",
                  ("rviz_config:=kapao",), _write_depth, _video, _draw_people),
     "agrnav": App("/completion_node", Topic(CLOUD_TOPIC, PointCloud2), Topic("/occupied_space", OccupiedSpace),
                   Topic("/top_view", Image), "sconet-style", tuple(_CLOUD_LAUNCH), _write_clouds,

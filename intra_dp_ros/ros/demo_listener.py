@@ -2,27 +2,23 @@
 
 Threading: subscribers' threads write, the demo's thread reads; `_lock` covers the run's tables.
 """
-import json
 import threading
 import time
-from typing import Any, Callable, Dict, List, Optional, Set
+from typing import Any, Dict, List, Set
 
 import numpy as np
 import rospy
 from std_msgs.msg import Float64
-from std_srvs.srv import Trigger
 
 from intra_dp_ros.bench.record import PARTS, BandwidthPoint, FrameSample
 from intra_dp_ros.msg import InferenceStats
 from intra_dp_ros.ros.board import OUTCOMES
 from intra_dp_ros.ros.conversions import image_from_msg
 from intra_dp_ros.ros.demo_apps import App
-from intra_dp_ros.srv import GetStatus, SetStrategy
-
-_SERVICE_S = 5.0
+from intra_dp_ros.ros.node_services import NodeServices
 
 
-class Listener:
+class Listener(NodeServices):
     """Subscribes to a robot's answers, its input and the emulated air.
 
     Args:
@@ -32,13 +28,9 @@ class Listener:
     """
 
     def __init__(self, app: App, shaper: str, stats: str) -> None:
+        super().__init__(app.node, shaper)
         self._lock = threading.Lock()
         self._extras = [topic.name for topic in app.extras]
-        self._services = {
-            "status": rospy.ServiceProxy(app.node + "/get_status", GetStatus),
-            "strategy": rospy.ServiceProxy(app.node + "/set_strategy", SetStrategy),
-            "server": rospy.ServiceProxy("/intra_dp/server/get_status", GetStatus),
-            "restart": rospy.ServiceProxy(shaper + "/restart", Trigger)}
         self._true = 0.0
         self._uplink = 0.0
         self._begin("")
@@ -92,45 +84,6 @@ class Listener:
             return "{:5.1f} s  {:.0f} fps  {:6.1f} ms  link {:5.1f} MB/s (robot's estimate {:5.1f})  {}  {}".format(
                 now, len(new), last.latency_ms, self._true, last.bandwidth_MBps, last.state,
                 last.plan if not last.reason else "{} ({})".format(last.outcome, last.reason))
-
-    def status(self) -> Optional[Dict[str, Any]]:
-        """The robot's status, None while it does not answer."""
-        return self._json("status")
-
-    def server_status(self) -> Dict[str, Any]:
-        """The server's status; empty when it does not answer."""
-        return self._json("server") or {"robots": {}}
-
-    def restart_trace(self) -> None:
-        """The bandwidth trace begins anew."""
-        self._services["restart"]()
-
-    def set_strategy(self, strategy: str, alive: Callable[[], None]) -> None:
-        """Change the robot's strategy, as soon as it is there.
-
-        Args:
-            alive: raises when waiting is useless.
-
-        Raises:
-            ValueError: the robot refuses.
-        """
-        while True:
-            alive()
-            try:
-                rospy.wait_for_service(self._services["strategy"].resolved_name, timeout=1.0)
-                reply = self._services["strategy"](strategy)
-                break
-            except (rospy.ROSException, rospy.ServiceException):
-                time.sleep(0.3)
-        if not reply.accepted:
-            raise ValueError(reply.reason)
-
-    def _json(self, name: str) -> Optional[Dict[str, Any]]:
-        try:
-            rospy.wait_for_service(self._services[name].resolved_name, timeout=_SERVICE_S)
-            return json.loads(self._services[name]().json)
-        except (rospy.ROSException, rospy.ServiceException):
-            return None
 
     def _on_answer(self, msg: Any) -> None:
         with self._lock:

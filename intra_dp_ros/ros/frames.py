@@ -5,7 +5,7 @@ Threading: tf2's listener fills the buffer, which locks for itself; `find` may w
 import threading
 import time
 from dataclasses import dataclass
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Dict, Optional, Sequence, Set, Tuple
 
 import numpy as np
 import rospy
@@ -15,6 +15,7 @@ from tf2_msgs.msg import TFMessage
 _WAIT_S = 0.1  # for a transform that is on its way
 _POLL_S = 0.01
 _KEPT_S = 10.0  # tf2's default: how long the buffer remembers
+_MOST_MISSING = 32  # pairs of frames: names come with messages, from whoever sends them
 _STALE_S = 1.0  # the newest transform may be this much older than what is transformed
 
 
@@ -63,7 +64,7 @@ class Frames:
     def __init__(self) -> None:
         self._buffer = tf2_ros.Buffer(rospy.Duration(_KEPT_S), debug=False)
         self._listener = _Listener(self._buffer)
-        self._is_patient = True  # what was missing once is not waited for again
+        self._missing: Set[Tuple[str, str]] = set()  # (target, source): what was missing once is not waited for again
 
     def find(self, target: str, source: str, stamp: rospy.Time) -> Transform:
         """The transform of points in `source` to `target`.
@@ -73,11 +74,11 @@ class Frames:
         Raises:
             TransformError: there is none.
         """
-        end = time.monotonic() + (_WAIT_S if self._is_patient else 0.0)
+        end = time.monotonic() + (0.0 if (target, source) in self._missing else _WAIT_S)
         while True:
             try:
                 found = self._buffer.lookup_transform_core(target, source, stamp)
-                self._is_patient = True
+                self._missing.discard((target, source))
                 return _transform(found)
             except tf2_ros.ExtrapolationException:
                 if time.monotonic() > end:
@@ -85,7 +86,8 @@ class Frames:
                 time.sleep(_POLL_S)
             except tf2_ros.TransformException as error:
                 if time.monotonic() > end:
-                    self._is_patient = False
+                    if len(self._missing) < _MOST_MISSING:
+                        self._missing.add((target, source))
                     raise TransformError("no transform from {!r} to {!r}: {}".format(
                         source, target, str(error).strip())) from None
                 time.sleep(_POLL_S)

@@ -93,8 +93,8 @@ class KapaoApp(PeopleApp):
         self._goal = rospy.Publisher("move_base_simple/goal", PoseStamped, queue_size=2)
         self._markers = rospy.Publisher("people_markers", MarkerArray, queue_size=2)
         self._frames = Frames()
-        self._depth = rospy.Subscriber("camera/depth/image_raw", Image, self._on_depth, queue_size=2,
-                                       buff_size=_BUFFER_BYTES, tcp_nodelay=True)
+        self._depth = rospy.Subscriber("camera/depth/image_raw", Image, self._on_depth,
+                                       buff_size=_BUFFER_BYTES, tcp_nodelay=True)  # no queue_size: see Camera
         self._info = rospy.Subscriber("camera/depth/camera_info", CameraInfo, self._on_info, queue_size=2)
         super().setup(self._on_colour, complaints)
 

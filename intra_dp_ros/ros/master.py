@@ -43,6 +43,14 @@ class Master:
         """
         return self._ask(rosgraph.get_master_uri(), "getPid")
 
+    def node_pid(self, node: str) -> int:
+        """A node's process; another one when it was started again.
+
+        Raises:
+            MasterError: the master does not know it, or it does not answer.
+        """
+        return self._ask(self._ask(rosgraph.get_master_uri(), "lookupNode", node), "getPid")
+
     def live_publishers(self, topics: Sequence[str]) -> List[str]:
         """Those of `topics` that have a publisher whose node answers; this node counts as answering.
 
@@ -83,7 +91,7 @@ class Master:
 
     def _answers(self, node: str) -> bool:
         try:
-            self._ask(self._ask(rosgraph.get_master_uri(), "lookupNode", node), "getPid")
+            self.node_pid(node)
         except MasterError:
             return False
         return True

@@ -6,9 +6,11 @@ import subprocess
 import time
 from typing import Optional, Sequence
 
+import psutil
 import rospy
 
 _MASTER_S = 60.0  # until the master answers
+_STOP_S = 20.0  # for the nodes to end by themselves
 
 
 class LaunchError(RuntimeError):
@@ -64,11 +66,17 @@ class OwnMaster:
             raise LaunchError("the nodes have stopped; see {}".format(self.log))
 
     def stop(self) -> None:
-        """Stop all nodes and the master."""
+        """Stop all nodes and the master: asked first, then killed."""
         if self._process is None or self._process.poll() is not None:
             return
+        nodes = psutil.Process(self._process.pid).children(recursive=True)  # in process groups of their own
         os.killpg(self._process.pid, signal.SIGINT)
         try:
-            self._process.wait(timeout=20.0)
+            self._process.wait(timeout=_STOP_S)
         except subprocess.TimeoutExpired:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.kill()
+            for node in nodes:
+                try:
+                    node.kill()
+                except psutil.Error:
+                    pass  # gone meanwhile

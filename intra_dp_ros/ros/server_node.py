@@ -77,10 +77,10 @@ class ServerNode:
 def main() -> None:
     """Read the parameters, serve until shut down."""
     logging.getLogger("intra_dp_ros").setLevel(logging.INFO)
+    keep_freed_memory()  # before there are threads, which would have heaps of their own
     rospy.init_node("intra_dp_server")
     try:
         use_threads(params.read("~threads", 0, at_least=0))
-        keep_freed_memory()
         switch_threads_fast()
         device = params.read("~device", "cpu")
         if torch.device(device).type == "cuda" and not torch.cuda.is_available():

@@ -16,9 +16,9 @@ from intra_dp_ros.ros import params
 from intra_dp_ros.ros.application import Application
 from intra_dp_ros.ros.diagnostics import ERROR, Diagnostics
 from intra_dp_ros.ros.inference_node import InferenceNode, NodeParams
-from intra_dp_ros.runtime.machine import keep_freed_memory, switch_threads_fast, use_threads
 from intra_dp_ros.runtime.codec_costs import default_codec
 from intra_dp_ros.runtime.config import RobotConfig
+from intra_dp_ros.runtime.machine import give_back, keep_freed_memory, switch_threads_fast, use_threads
 from intra_dp_ros.wire.codec import available
 from intra_dp_ros.wire.session import check_robot_id
 
@@ -66,16 +66,17 @@ def run(name: str, make: Callable[[], Application], waits: bool = False, codec: 
         codec: the default of `~input_codec`; empty: `default_codec`.
     """
     logging.getLogger("intra_dp_ros").setLevel(logging.INFO)
+    keep_freed_memory()  # before there are threads, which would have heaps of their own
     rospy.init_node(name)
     try:
         use_threads(params.read("~threads", 0, at_least=0))
-        keep_freed_memory()
         switch_threads_fast()
         settings = read_settings(codec or default_codec())
         application = _patiently(make, settings.robot.robot_id) if waits else make()
         if application is None:
             return
         node = InferenceNode(application, settings)
+        give_back()  # recording and measuring hold the whole model's tensors at once
         node.setup()
     except (ModelError, GraphError, ValueError, OSError) as error:
         rospy.logfatal("%s: %s", name, error)

@@ -23,7 +23,9 @@ from intra_dp_ros.wire.codec import MAX_BYTES
 from intra_dp_ros.wire.messages import Message, serialised_bytes
 
 _LOG = logging.getLogger(__name__)
-_BUFFER_BYTES = 2 ** 24  # read from a socket at once; rospy's 64 kB would make large tiles slow
+# Read from a socket at once: rospy's 64 kB would make large tiles slow.  Not more: a thread holds such a buffer while
+# it waits, a server five for every robot, and large ones that come and go leave holes in the heap that no tensor fits.
+_BUFFER_BYTES = 2 ** 18
 _LONGEST_PAUSE_S = 2.0  # between two attempts to subscribe anew
 _MOST_BYTES = MAX_BYTES + (1 << 16)  # of a message with all its fields
 

@@ -15,6 +15,7 @@ from intra_dp_ros.graph.store import Store, StoredWeights, StoreError
 from intra_dp_ros.runtime.emulation import Emulate
 from intra_dp_ros.runtime.engine import Engine, Progress, no_progress
 from intra_dp_ros.runtime.limits import Limits, check_graph
+from intra_dp_ros.runtime.machine import give_back
 from intra_dp_ros.runtime.pulse import BUSY_PERIOD_S
 from intra_dp_ros.runtime.serving import RobotSession
 from intra_dp_ros.runtime.turns import Turns
@@ -164,6 +165,7 @@ class Server(Control):
             engine = Engine(graph, StoredWeights(self._store, graph), self._device, at_once=False,
                             emulate=self._emulate)
             engine.measure(self._profiles, self._progress)
+            give_back()
             building.engine = engine
         except Exception as error:  # whatever a graph from outside makes go wrong is that graph's fault
             _LOG.exception("graph %s cannot be run", graph.hash[:12])

@@ -242,10 +242,10 @@ class RobotSession:
             try:
                 self._serve(tiles)
             except _Abandoned:
-                self._current = None
+                self._end()
             except Exception:  # the robot finishes the frame itself; the server lives on
                 _LOG.exception("frame of robot %s failed", self.robot_id)
-                self._current = None
+                self._end()
 
     def _serve(self, tiles: List[Tuple[Tile, torch.Tensor]]) -> None:
         """Feed what has come, and compute when the last tile of a chunk is among it."""
@@ -272,9 +272,16 @@ class RobotSession:
             frame.turn = None
         if frame.stream.is_complete:
             self._frames += 1
-            self._current = None
+            self._end()
+
+    def _end(self) -> None:
+        """The frame is done or given up: only its times are asked for afterwards, its rows are not."""
+        frame, self._current = self._current, None
+        if frame is not None:
+            frame.stream = None
 
     def _begin(self, tile: Tile) -> _Frame:
+        self._end()
         key = FrameKey(self.robot_id, self.nonce, tile.frame, tile.epoch, tile.stamp, tile.frame_id)
         with self._change:
             frame = _Frame(key, self._parts[tile.epoch])

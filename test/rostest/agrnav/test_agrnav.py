@@ -28,7 +28,7 @@ from intra_dp_ros.runtime.machine import use_threads
 from intra_dp_ros.srv import SetStrategy
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "robot"))
-from harness import READY_S, Harness  # noqa: E402
+from harness import READY_S, Harness, Lines  # noqa: E402
 
 GRID = Grid((64, 64, 32), 0.4, (-12.8, -12.8, -0.4))  # of coarse.yaml
 COUNT, PERIOD_S = 4, 2.0
@@ -43,6 +43,7 @@ class TestAgrnav(unittest.TestCase):
         cls.source = open_clouds()
         cls.module = load_model("sconet-style", shape=GRID.shape).module
         cls.frames = Frames()
+        cls.lines = Lines()
         cls.harness = Harness("/no_images", "/completion_node", False)
         cls.harness.camera = rospy.Publisher(CLOUD_TOPIC, PointCloud2, queue_size=50)
         cls.harness.wait_for_robot(split=False)
@@ -71,9 +72,13 @@ class TestAgrnav(unittest.TestCase):
     def until_answered(self, stamp):
         self.harness.until(lambda: any(m.header.stamp == stamp for m in list(self.got["/stats"])), "the answer")
 
-    def said(self, *words):
-        self.harness.until(lambda: any(all(w in line for w in words) for line in self.harness.status()["bad"]),
-                           "a word on {}".format(words))
+    def said(self, publish, *words):
+        """What is wrong is counted each time and logged once."""
+        for times in (1, 2):
+            publish()
+            self.harness.until(lambda: sum(n for line, n in self.harness.status()["bad"].items() if all(
+                w in line for w in words)) == times, "word {} on {}".format(times, words))
+        self.assertEqual(len(self.lines.of("/completion_node", *words)), 1, self.lines.of("/completion_node"))
 
     def test_a_nobody_listens(self):
         self.show(1)
@@ -84,14 +89,11 @@ class TestAgrnav(unittest.TestCase):
         self.until_answered(self.show(2))
 
     def test_b_bad_clouds(self):
-        self.harness.camera.publish(PointCloud2(header=Header(frame_id="world")))
-        self.said("no field x, y, z")
-        self.show(3, points=self.source.points[:0])
-        self.said("no points")
-        self.show(4, points=self.source.points + 500.0)
-        self.said("is in the grid from (-12.8, -12.8, -0.4)", "in world")
-        self.show(5, "nowhere")
-        self.said("no transform from 'nowhere' to 'world'")
+        self.said(lambda: self.harness.camera.publish(PointCloud2(header=Header(frame_id="world"))), "no field x, y, z")
+        self.said(lambda: self.show(3, points=self.source.points[:0]), "no points")
+        self.said(lambda: self.show(4, points=self.source.points + 500.0), "is in the grid from (-12.8, -12.8, -0.4)",
+                  "in world")
+        self.said(lambda: self.show(5, "nowhere"), "no transform from 'nowhere' to 'world'")
         self.until_answered(self.show(6))
         self.assertEqual([m.header.stamp.secs for m in self.got["/sconet_pred"]], [1006])
 
@@ -162,7 +164,7 @@ class TestAgrnav(unittest.TestCase):
         self.assertEqual((view.encoding, view.header.frame_id), ("rgb8", "world"))
 
     def test_d_newest_cloud_wins(self):
-        shown = []
+        shown, skipped = [], self.harness.status()["skipped"]
         for number in range(100, 130):
             shown.append(self.show(number))
             time.sleep(0.05)
@@ -170,6 +172,8 @@ class TestAgrnav(unittest.TestCase):
         answered = [m.header.stamp for m in self.got["/stats"]]
         self.assertLess(len(answered), len(shown))
         self.assertEqual(answered, sorted(set(answered)), "answers in the order of the clouds, each once")
+        skipped = self.harness.status()["skipped"] - skipped
+        self.assertEqual(skipped, len(shown) - len(answered), "all others are counted")
 
     def test_e_laser_scan(self):
         found, stats = [], []
@@ -192,6 +196,7 @@ class TestAgrnav(unittest.TestCase):
                     if s.name.startswith("without/completion_node") and s.level == 2]
         self.harness.until(lambda: len(lines()) >= 2, "diagnostics of the node without weights")
         self.assertIn("is no state dict of tensors", lines()[0].message)
+        self.assertEqual(len(self.lines.of("/without/completion_node", "is no state dict of tensors")), 1)
 
     def test_g_status_names_what_was_found(self):
         status = self.harness.status()

@@ -30,7 +30,7 @@ from intra_dp_ros.runtime.machine import use_threads
 from intra_dp_ros.srv import GetStatus
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "robot"))
-from harness import Harness  # noqa: E402
+from harness import Harness, Lines  # noqa: E402
 
 RGB, DEPTH, INFO = "/camera/rgb/image_raw", "/camera/depth/image_raw", "/camera/depth/camera_info"
 FRAME_ID = "camera_rgb_optical_frame"
@@ -45,6 +45,7 @@ class TestKapao(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         use_threads(1)
+        cls.lines = Lines()
         cls.harness = Harness(RGB, "/kapao_node")
         cls.frames = list(open_source().frames(5.0, COUNT / 5.0))
         cls.model = ImageModel(load_model(DEFAULT_MODEL))
@@ -64,8 +65,18 @@ class TestKapao(unittest.TestCase):
         for answers in (self.harness.people, self.harness.stats, *self.got.values()):
             del answers[:]
 
+    def assert_one_line(self, *words, node="/kapao_node"):
+        """However often something is wrong, it is said once."""
+        self.harness.until(lambda: self.lines.of(node, *words), "a line on {}".format(words))
+        self.assertEqual(len(self.lines.of(node, *words)), 1, self.lines.of(node))
+
     def bad(self):
         return list(self.harness.status()["bad"])
+
+    def count(self, words, times):
+        """Wait until a problem was counted so often."""
+        self.harness.until(lambda: sum(n for line, n in self.harness.status()["bad"].items() if words in line) == times,
+                           "word {} on {}".format(times, words))
 
     def show_both(self, depth):
         """One image and its depth image; the stamp [s]."""
@@ -90,11 +101,14 @@ class TestKapao(unittest.TestCase):
         self.harness.until(lambda: len(self.got["pose"]) == 3, "overlays")
 
     def test_b_bad_colour(self):
-        self.harness.show(1, encoding="rgb9")
-        self.harness.until(lambda: any("rgb9" in line for line in self.bad()), "a word on the encoding")
-        self.harness.show(2, np.zeros((0, 0, 3), np.uint8))
-        self.harness.until(lambda: any("0x0" in line for line in self.bad()), "a word on the empty image")
-        self.harness.ask(3)
+        for number in range(3):
+            self.harness.show(10 + number, encoding="rgb9")
+            self.count("rgb9", 1 + number)
+            self.harness.show(20 + number, np.zeros((0, 0, 3), np.uint8))
+            self.count("0x0", 1 + number)
+        self.harness.ask(30)
+        self.assert_one_line("encoding 'rgb9' is not supported; supported are: rgb8")
+        self.assert_one_line("a rgb8 image of 0x0 has no pixels")
 
     @needs_people
     def test_c_depth_without_what_it_needs(self):
@@ -110,9 +124,11 @@ class TestKapao(unittest.TestCase):
         info = rospy.Publisher(INFO, CameraInfo, queue_size=5, latch=True)
         info.publish(bag_writer.info_message(self.camera, FRAME_ID))
         self.harness.until(lambda: info.get_num_connections() >= 2, "the subscriptions to camera_info")
-        self.until_answered(self.show_both(good[::2, ::2].copy()))
-        self.harness.until(lambda: any("384x288 for a colour image of 768x576" in line for line in self.bad()),
-                           "a word on the depth image")
+        self.assert_one_line("no camera_info on {}".format(INFO), "camera/depth/camera_info:=")
+        for number in range(2):
+            self.until_answered(self.show_both(good[::2, ::2].copy()))
+            self.count("384x288 for a colour image of 768x576", 1 + number)
+        self.assert_one_line("384x288 for a colour image of 768x576: register depth to colour")
         self.assertEqual(self.got["point"], [])
         stamp = self.show_both(good)
         self.until_answered(stamp)
@@ -120,6 +136,8 @@ class TestKapao(unittest.TestCase):
         self.assertEqual(self.got["point"][0].header.frame_id, FRAME_ID)
         self.assertEqual(self.got["point"][0].header.stamp.to_sec(), stamp)
         self.assertEqual(len([line for line in self.bad() if "'map'" in line]), 1, self.bad())
+        self.assert_one_line("person_point is in the camera's frame", "'map'")
+        self.harness.until(lambda: stamp in [m.header.stamp.to_sec() for m in self.harness.stats], "the statistics")
 
     @needs_people
     def test_d_bag(self):
@@ -227,6 +245,7 @@ class TestKapao(unittest.TestCase):
         for node, words in (("without", "needs a checkout of KAPAO"), ("misled", "does not fit the model")):
             self.harness.until(lambda: len(said(node)) >= 2, "diagnostics of the node " + node)
             self.assertIn(words, said(node)[0].message)
+            self.assert_one_line(words, node="/{}/kapao_node".format(node))
         values = {v.key: v.value for array in list(self.got["diagnostics"]) for s in array.status
                   if s.name.startswith("kapao_node") for v in s.values}
         for key in ("state", "rate [Hz]", "median latency [ms]", "predicted inference [ms]", "uplink [MB/s]",

@@ -10,6 +10,7 @@ import numpy as np
 import rosgraph
 import rosnode
 import rospy
+from rosgraph_msgs.msg import Log
 from sensor_msgs.msg import Image
 
 from intra_dp_ros.bench.bag import synthetic_image
@@ -20,6 +21,19 @@ IMAGES = "/camera/color/image_raw"
 FRAME_ID = "camera_under_test"
 READY_S = 120.0
 ANSWER_S = 20.0
+
+
+class Lines:
+    """What nodes log from now on, and the last line of each before."""
+
+    def __init__(self):
+        self._heard = []
+        rospy.Subscriber("/rosout", Log, self._heard.append, queue_size=1000)
+
+    def of(self, node, *words):
+        """The warnings and errors of a node in which all words stand."""
+        return [m.msg for m in list(self._heard) if m.name == node and m.level >= Log.WARN
+                and all(word in m.msg for word in words)]
 
 
 class Harness:

@@ -1,4 +1,4 @@
-"""Transforms out of /tf when a bag is played again."""
+"""Transforms out of /tf when a bag is played again, when they are a little late, when they are missing."""
 import pytest
 
 pytest.importorskip("intra_dp_ros.msg")
@@ -6,6 +6,7 @@ import rospy  # noqa: E402
 from geometry_msgs.msg import TransformStamped  # noqa: E402
 from tf2_msgs.msg import TFMessage  # noqa: E402
 
+from intra_dp_ros.ros import frames as frames_module  # noqa: E402
 from intra_dp_ros.ros.frames import Frames, TransformError  # noqa: E402
 
 
@@ -56,3 +57,23 @@ def test_what_is_a_little_late_forgets_nothing(monkeypatch):
     assert not topics.warned
     with pytest.raises(TransformError, match="no transform from 'base' to 'moon'"):
         frames.find("moon", "base", rospy.Time(1005))
+
+
+def test_one_missing_frame_does_not_cost_the_others_their_wait(monkeypatch):
+    topics = Topics(monkeypatch)
+    frames = Frames()
+    with pytest.raises(TransformError, match="no transform from 'nowhere' to 'world'"):
+        frames.find("world", "nowhere", rospy.Time(1000))
+    clock = [0.0]
+    monkeypatch.setattr(frames_module.time, "monotonic", lambda: clock[0])
+
+    def sleep(seconds):
+        clock[0] += seconds
+        if 0.045 < clock[0] < 0.06:
+            topics.send("/tf", "world", "base", 1000, 3.0)
+    monkeypatch.setattr(frames_module.time, "sleep", sleep)
+    assert frames.find("world", "base", rospy.Time(1000)).translation[0] == pytest.approx(3.0)
+    waited = clock[0]
+    with pytest.raises(TransformError):
+        frames.find("world", "nowhere", rospy.Time(1000))
+    assert clock[0] - waited < 0.02, "what is missing is not waited for again"

@@ -1,15 +1,19 @@
-"""A YAML file given to a launch file is loaded last and wins, over the package's files and over arguments."""
+"""A YAML file given to a launch file is loaded last and wins, over the package's files and over arguments; the heap of
+nodes."""
 import os
 import shutil
 import subprocess
+from xml.etree import ElementTree
 
 import pytest
 import yaml
 
-pytestmark = pytest.mark.skipif(shutil.which("roslaunch") is None, reason="roslaunch is not installed")
+from intra_dp_ros.runtime.machine import HEAP_ENVIRONMENT
+
 LAUNCH = os.path.join(os.path.dirname(__file__), "..", "..", "..", "launch")
 
 
+@pytest.mark.skipif(shutil.which("roslaunch") is None, reason="roslaunch is not installed")
 @pytest.mark.parametrize("name, node", [
     ("robot", "intra_dp_robot"), ("kapao", "kapao_node"), ("agrnav", "completion_node")])
 def test_the_users_file_wins(tmp_path, name, node):
@@ -23,3 +27,10 @@ def test_the_users_file_wins(tmp_path, name, node):
     mine = {key.rpartition("/")[2]: value for key, value in found.items() if key.startswith("/{}/".format(node))}
     assert (mine["strategy"], mine["threads"], mine["probe_rate"]) == ("local", 3, 0.5)
     assert (mine["robot_id"], mine["robot_slowdown"], mine["weights"]) == ("r7", 2, "")
+
+
+@pytest.mark.parametrize("name", ["robot", "kapao", "agrnav", "server"])
+def test_nodes_that_compute_have_a_heap_that_stays_small(name):
+    nodes = [node for node in ElementTree.parse(os.path.join(LAUNCH, name + ".launch")).getroot().iter("node")
+             if node.get("type") in ("robot_node", "kapao_node", "completion_node", "server_node")]
+    assert [{env.get("name"): env.get("value") for env in node.iter("env")} for node in nodes] == [HEAP_ENVIRONMENT]

@@ -137,6 +137,9 @@ def test_frames_are_exact(recording, tmp_path, cable, strategy, codec):
         for stats in splits(done):
             assert stats.bytes_up > 0 and stats.bytes_down > 0 and stats.server_compute_s > 0
             assert stats.energy_j > 0 and stats.predicted_s > 0
+        frames = cable.server._sessions["robot"]._recent
+        until(lambda: all(frame.stream is None for frame in frames), "letting go of the frames' rows")
+        assert len(frames) > 1 and all(frame.spans for frame in frames)
     finally:
         robot.close()
 
