@@ -68,7 +68,8 @@ def _percentile(values: Sequence[float], percent: float) -> Optional[float]:
 
 def _frames_sentence(record: SoakRecord) -> str:
     values, counts = _latencies(record), _outcomes(record)
-    return "{} messages in {:.0f} s, {} answered ({}), {} replaced by newer ones; median latency {} ms, 95 % {} ms".format(
+    words = "{} messages in {:.0f} s, {} answered ({}), {} replaced by newer ones; median latency {} ms, 95 % {} ms"
+    return words.format(
         len(record.sent), record.seconds, len(record.results),
         ", ".join("{} {}".format(n, name) for name, n in zip(OUTCOMES, counts)), len(unanswered(record)),
         number(_percentile(values, 50)), number(_percentile(values, 95)))
