@@ -125,10 +125,11 @@ def promises(record: SoakRecord) -> List[str]:
 
 
 def _conditions(record: SoakRecord) -> str:
+    note = record.weights_note.replace(os.path.expanduser("~"), "~")  # nobody else's folder
     words = ("{} weights ({}), {:.1f} million parameters. {}. Strategy {}, robot {}, link {}. {}; {}; load average "
              "{:.1f}")
     return words.format(
-        record.weights.capitalize(), record.weights_note.replace(os.path.expanduser("~"), "~"), record.parameters / 1e6, record.inputs, record.strategy,
+        record.weights.capitalize(), note, record.parameters / 1e6, record.inputs, record.strategy,
         slowdown_words(record.robot_slowdown), record.trace, record.machine, record.versions, record.load) + (
             "; commit {}.".format(record.commit) if record.commit else ".")
 
