@@ -16,7 +16,7 @@ GAP_S = 0.01  # between an answer and the next frame
 READY_S = 900.0  # for models, profiles, weights and plans
 _LEAST_BLOCK_S, _FRAMES_A_BLOCK = 4.0, 8.0  # of a strategy that computes locally
 _WARM_S, _WARM_FRAMES = 1.0, 3.0
-_LEARN_S, _LEARN_FRAMES = 1.5, 4.0
+_LEARN_S, _LEARN_FRAMES = 1.5, 4.0  # by which robots learn what their codecs save
 _PATIENCE_S, _PATIENCE_FRAMES = 10.0, 10.0  # for an answer
 
 #: Inference on the published robot (Jetson Xavier NX) [ms], from the logs published with the paper.

@@ -19,7 +19,7 @@ PUBLISHED_SCALE = (0.915, 1.0)
 class MessageCosts:
     """What it takes to send tensors beyond the bytes on the air."""
 
-    per_message_s: float  # of every message, one after the other with its bytes [s]
+    per_message_s: float  # of every message, half at either end, beside other messages' bytes [s]
     per_byte_s: float  # of every byte that is sent, before it is on the air and behind it together [s/byte]
     tile_bytes: float  # decoded bytes that are encoded before anything leaves; infinite: whole tensors
 

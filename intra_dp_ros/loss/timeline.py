@@ -6,6 +6,7 @@ rows that travel leave the moment their operator has computed them.
 """
 import heapq
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from intra_dp_ros.loss.energy import PowerModel
@@ -233,7 +234,7 @@ class _Run:
               encoded: float) -> None:
         air, trip = UP if self._link.duplex == HALF else direction, self._link.rtt_s / 2
         began = max(now, self._air[air])
-        first, last = piece.crossed_s(began, encoded, lambda at, nbytes: self._carrier(direction, at, nbytes))
+        first, last = piece.crossed_s(began, encoded, partial(self._carrier, direction))
         ended = self._air[air] = float(last)
         self._crossings.append(Crossing(direction, began, ended, piece.nbytes, raw))
         self._spans.append(Span(UPLINK if direction == UP else DOWNLINK, began, ended,

@@ -18,7 +18,7 @@ class RobotConfig:
     slowdown: float = 1.0  # emulated slower processor
     duplex: str = HALF  # of the link
     rtt_s: float = 0.002  # assumed when planning [s]
-    adaptive: bool = True  # compute alone beside a link that falls in the middle of a frame
+    adaptive: bool = True  # frames change sides when the link falls or rises in their middle
     input_codec: str = "raw"  # for graph inputs
     power: PowerModel = PowerModel()
     objective: Objective = Objective()  # of the strategies auto and intra_dp
