@@ -8,8 +8,10 @@ from sensor_msgs.msg import CompressedImage, Image
 from intra_dp_ros.ros import conversions
 
 _BACK_S = 0.5
-# rospy's default delivers old images.  No queue_size: whoever is given them keeps the newest and counts the others.
-_BUFFER_BYTES = 2 ** 24
+#: What inputs are read with: more than rospy's 64 kB, which make large messages slow; not more, because a thread holds
+#: a buffer of this size while it waits.  Subscriptions have no queue_size: whoever is given the messages does not wait,
+#: keeps the newest and counts the others, while rospy would drop some without a word.
+INPUT_BUFFER_BYTES = 2 ** 20
 
 
 #: Values of ~image_transport.  With "both", cameras that offer both encode JPEGs although nobody needs them.
@@ -38,7 +40,7 @@ class Camera:
         """Subscribe; `deliver` is called with every message, on rospy's threads."""
         self._deliver = deliver
         self._subscribers = [
-            rospy.Subscriber(name, cls, self._receive, kind, buff_size=_BUFFER_BYTES, tcp_nodelay=True)
+            rospy.Subscriber(name, cls, self._receive, kind, buff_size=INPUT_BUFFER_BYTES, tcp_nodelay=True)
             for kind, name, cls in self._topics]
 
     def _receive(self, msg: Any, kind: str) -> None:

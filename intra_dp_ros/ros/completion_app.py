@@ -18,12 +18,11 @@ from intra_dp_ros.apps.voxels import (Grid, OccupiedSpace, cells_of, occupied_sp
 from intra_dp_ros.msg import OccupiedSpace as OccupiedSpaceMsg
 from intra_dp_ros.ros import conversions
 from intra_dp_ros.ros.application import Application, Job
+from intra_dp_ros.ros.camera import INPUT_BUFFER_BYTES
 from intra_dp_ros.ros.completion_markers import completion_to_markers
 from intra_dp_ros.ros.complaints import Complaints
 from intra_dp_ros.ros.frames import Frames, TransformError
 from intra_dp_ros.ros.point_clouds import CloudError, cloud_to_msg, points_from_cloud, points_from_scan
-
-_BUFFER_BYTES = 2 ** 25  # rospy's default delivers old clouds; twice a cloud of a million points
 
 #: Values of ~input, and the topics they stand for.
 CLOUD, SCAN = "cloud", "scan"
@@ -99,7 +98,7 @@ class CompletionApp(Application):
             self._frames = Frames()
         self._input = rospy.Subscriber(_TOPICS[self.settings.input],
                                        PointCloud2 if self.settings.input == CLOUD else LaserScan, accept,
-                                       buff_size=_BUFFER_BYTES, tcp_nodelay=True)  # no queue_size: see Camera
+                                       buff_size=INPUT_BUFFER_BYTES, tcp_nodelay=True)
 
     def wanted(self) -> bool:
         return any(p.get_num_connections() for p in (self._predicted, self._coordinates, self._statistics, self._cloud,

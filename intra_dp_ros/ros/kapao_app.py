@@ -20,6 +20,7 @@ from intra_dp_ros.apps.pairing import Pairing
 from intra_dp_ros.apps.person_point import Intrinsics, PersonPoint, keypoint_points, person_point
 from intra_dp_ros.apps.tracking import Track
 from intra_dp_ros.ros.application import Job
+from intra_dp_ros.ros.camera import INPUT_BUFFER_BYTES
 from intra_dp_ros.ros.complaints import Complaints
 from intra_dp_ros.ros.conversions import InputError
 from intra_dp_ros.ros.depth import depth_from_msg, intrinsics_from_msg
@@ -28,7 +29,6 @@ from intra_dp_ros.ros.frames import Frames, Transform, TransformError
 from intra_dp_ros.ros.people_app import PeopleApp
 from intra_dp_ros.ros.people_markers import people_to_markers
 
-_BUFFER_BYTES = 2 ** 24
 _NO_DEPTH_S = 1.0  # without a depth image that fits: colour goes on alone
 _PAUSE_S = 5.0  # without any image: the camera, or the bag, began again, and depth may be the later one to connect
 _NO_INFO_S = 2.0  # without camera_info although depth comes: say so
@@ -94,7 +94,7 @@ class KapaoApp(PeopleApp):
         self._markers = rospy.Publisher("people_markers", MarkerArray, queue_size=2)
         self._frames = Frames()
         self._depth = rospy.Subscriber("camera/depth/image_raw", Image, self._on_depth,
-                                       buff_size=_BUFFER_BYTES, tcp_nodelay=True)  # no queue_size: see Camera
+                                       buff_size=INPUT_BUFFER_BYTES, tcp_nodelay=True)
         self._info = rospy.Subscriber("camera/depth/camera_info", CameraInfo, self._on_info, queue_size=2)
         super().setup(self._on_colour, complaints)
 

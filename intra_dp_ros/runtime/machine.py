@@ -5,7 +5,7 @@ import sys
 import torch
 
 # Parameters of glibc's mallopt (malloc.h).
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
+_M_MXFAST, _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = 1, -1, -2, -4, -8
 _NEVER = 2 ** 31 - 1
 _TOP_PAD_BYTES = 64 << 20
 _SWITCH_S = 0.0005
@@ -54,7 +54,7 @@ def keep_freed_memory() -> None:
     except (OSError, AttributeError):
         return  # another C library: nothing is lost but time
     for parameter, value in ((_M_ARENA_MAX, 1), (_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _NEVER),
-                             (_M_TOP_PAD, _TOP_PAD_BYTES)):
+                             (_M_TOP_PAD, _TOP_PAD_BYTES), (_M_MXFAST, 0)):
         mallopt(parameter, value)
 
 
