@@ -36,6 +36,7 @@ class Frame:
 
     number: int
     stamp: int
+    time_s: float  # when it came: the node is free for the next one
     frame_id: str
     outcome: str  # local, split or takeover
     reason: str  # why the robot took over, or why it did not split; empty otherwise
@@ -87,6 +88,7 @@ class SoakRecord:
     things: str  # what a result consists of: people, cells
     rate_hz: float  # of the sensor
     seconds: float  # that the sensor sent for
+    warm_up_s: float  # that it had sent for before
     robot_slowdown: float  # the robot is emulated as so many times slower than the machine; 1: not
     strategy: str
     trace: str  # bandwidth over time: file

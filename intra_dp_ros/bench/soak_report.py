@@ -22,13 +22,15 @@ _INTRODUCTION = (
     "",
     "- **Accepted**: the node numbers the frames it takes. No number may be missing, and each has one result with the "
     "stamp and frame_id of its sensor message. What it does not take, newer messages replaced, and it counts them.",
-    "- **Age**: how many messages had been published after the one that is answered when its inference began; those of "
-    "{:g} s may be, at least one, while it travels to the node and is made ready.".format(ON_ITS_WAY_S),
+    "- **Age**: how many messages had been published after the one that is answered when the node took it, which is "
+    "when it had arrived and the frame before was done. Those of {:g} s may be on their way, at least one.".format(
+        ON_ITS_WAY_S),
     "- **Compared**: the node compares every so many frames with the unsplit model. What it published of these is "
     "compared once more, decoded, with what the model gives in another process.",
     "- **Memory**: resident set, median of the last third of the run against that of the second third; flat is less "
-    "than {:.0%} more. The first third, and a few frames before it, are warm-up. In a run of a minute, 2 % of 900 MB "
-    "are an image of 640x960 that is forgotten every two seconds.".format(FLAT),
+    "than {:.0%} more. Before the run the sensor goes through one turn of the trace, so that every plan has been used "
+    "once. In a run of a minute, 2 % of 900 MB are an image of 640x960 that is forgotten every two seconds.".format(
+        FLAT),
 )
 
 
@@ -126,12 +128,13 @@ def promises(record: SoakRecord) -> List[str]:
 
 def _conditions(record: SoakRecord) -> str:
     note = record.weights_note.replace(os.path.expanduser("~"), "~")  # nobody else's folder
-    words = ("{} weights ({}), {:.1f} million parameters. {}. Strategy {}, robot {}, link {}. {}; {}; load average "
-             "{:.1f}")
-    return words.format(
-        record.weights.capitalize(), note, record.parameters / 1e6, record.inputs, record.strategy,
-        slowdown_words(record.robot_slowdown), record.trace, record.machine, record.versions, record.load) + (
-            "; commit {}.".format(record.commit) if record.commit else ".")
+    words = ["{} weights ({}), {:.1f} million parameters".format(
+        record.weights.capitalize(), note, record.parameters / 1e6), record.inputs]
+    words.append("Strategy {}, robot {}, link {}, warm-up {:.0f} s".format(
+        record.strategy, slowdown_words(record.robot_slowdown), record.trace, record.warm_up_s))
+    words.append("{}; {}; load average {:.1f}{}".format(
+        record.machine, record.versions, record.load, "; commit " + record.commit if record.commit else ""))
+    return ". ".join(words) + "."
 
 
 def draw(record: SoakRecord, path: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from intra_dp_ros.bench.soak_record import NOT_CHECKED, NOT_SAID, Frame, SoakRecord
 from intra_dp_ros.runtime.exactness import TOLERANCE
 
-#: A message travels to the node and is made ready within this time; newer ones that come meanwhile do not replace it.
+#: A message travels to the node within this time, and cannot replace another one before.
 ON_ITS_WAY_S = 0.1
 #: How much the memory of a node may grow from the second to the last third of a run, by the medians: less than by an
 #: image that is forgotten every two seconds in a run of a minute, more than by pages that are touched late.
@@ -109,9 +109,9 @@ def _replaced(record: SoakRecord) -> Promise:
 def _newest(record: SoakRecord) -> Promise:
     found, allowed = ages(record), most_age(record.rate_hz)
     old, most = [age for age in found if age > allowed], max(found, default=0)
-    return Promise("the newest frame wins", "{} frames began when more than {} newer messages had been published, one "
-                   "with {}".format(len(old), allowed, most) if old else "",
-                   "when a frame began, at most {} newer had been published".format(most))
+    return Promise("the newest frame wins", "{} frames were taken when more than {} newer messages had been published, "
+                   "one with {}".format(len(old), allowed, most) if old else "",
+                   "when a frame was taken, at most {} newer had been published".format(most))
 
 
 def _last(record: SoakRecord) -> Promise:
@@ -172,27 +172,31 @@ def unanswered(record: SoakRecord) -> List[int]:
 
 
 def most_age(rate_hz: float) -> int:
-    """How many messages may have been published after the one that is answered, when its inference begins."""
+    """How many messages may have been published after the one that a free node takes: those still on their way."""
     return max(1, math.ceil(ON_ITS_WAY_S * rate_hz))
 
 
 def ages(record: SoakRecord) -> List[int]:
-    """For every answered frame, how many messages had been published after it when its inference began.
+    """For every answered frame, how many messages had been published after it when the node took it.
 
-    That moment is when the result came, less what the node says it took since; the way of the result makes it later
-    than it was, never earlier.
+    A node takes a message when it has arrived and the frame before is done, its comparison with the unsplit model
+    included.  Arrival is when the result came, less the latency that the node tells.  The ways of result and statistics
+    make these moments later than they were, never earlier.
     """
     number = {s.stamp: i for i, s in enumerate(record.sent)}
     times = [s.time_s for s in record.sent]
-    found = []
-    for frame, began in begins(record):
-        if frame.stamp in number:
-            found.append(int(np.searchsorted(times, began, side="right")) - 1 - number[frame.stamp])
+    came = {r.stamp: r.time_s for r in record.results}
+    found, free = [], -math.inf
+    for frame in record.frames:
+        if frame.stamp in number and frame.stamp in came:
+            taken = max(came[frame.stamp] - frame.latency_s, free)
+            found.append(int(np.searchsorted(times, taken, side="right")) - 1 - number[frame.stamp])
+        free = frame.time_s
     return found
 
 
 def begins(record: SoakRecord) -> List[Tuple[Frame, float]]:
-    """Every answered frame and when its inference began."""
+    """Every answered frame and when its inference began [s]."""
     came = {r.stamp: r.time_s for r in record.results}
     return [(f, came[f.stamp] - f.publish_s - f.inference_s) for f in record.frames if f.stamp in came]
 

@@ -37,7 +37,6 @@ from intra_dp_ros.runtime.robot import AUTO
 from intra_dp_ros.wire.shaper import Trace
 
 _READY_S = 900.0  # for models, profiles, weights and plans on the first run
-_WARM_UP = 5  # answers that do not count: the first frames of any program are slow, and memory grows with them
 _LAST_ANSWER_S = 60.0  # after the last message
 _DIAGNOSTICS_S = 10.0
 
@@ -67,7 +66,9 @@ class Soak:
             ModelError, ValueError, OSError: with what to do.
         """
         options = self.options
-        Trace.read(options.trace)  # says what is wrong with it; the node that plays it would end
+        period_s = Trace.read(options.trace).period  # says what is wrong with it; the node that plays it would end
+        if options.warm_up < 0.0:
+            options.warm_up = period_s
         os.makedirs(options.out, exist_ok=True)
         print("making the sensor's messages", flush=True)
         inputs = self._own.make(options.rate, options.size)
@@ -87,7 +88,7 @@ class Soak:
             self._nodes.stop()
         return SoakRecord(
             command=command_of(sys.argv[1:], "scripts/soak"), app=options.app, inputs=inputs.words,
-            things=self._own.things, rate_hz=options.rate, seconds=options.seconds,
+            things=self._own.things, rate_hz=options.rate, seconds=options.seconds, warm_up_s=options.warm_up,
             robot_slowdown=options.robot_slowdown, strategy=options.strategy, trace=os.path.basename(options.trace),
             machine=machine(), versions=_versions(), commit=commit(), load=os.getloadavg()[0],
             frame_id=self._own.frame_id, result_frame_id=self._own.result_frame_id,
@@ -119,13 +120,21 @@ class Soak:
             time.sleep(0.5)
 
     def _warm_up(self, sensor: Sensor) -> None:
-        print("warming up: {} answers that do not count".format(_WARM_UP), flush=True)
-        for number in range(_WARM_UP):
-            stamp, _ = sensor.send()
-            self._until_answered(stamp)
-            if not self._listener.is_answered(stamp):
-                raise LaunchError("message {} of the warm-up was not answered within {:.0f} s; see {}".format(
-                    number, _LAST_ANSWER_S, self._nodes.log))
+        """Messages that do not count: every plan is used once, and memory becomes what it will be."""
+        seconds = self.options.warm_up
+        print("warming up for {:.0f} s".format(seconds), flush=True)
+        stamp, _ = sensor.send()
+        self._until_answered(stamp)
+        if not self._listener.is_answered(stamp):
+            raise LaunchError("the first message was not answered within {:.0f} s; see {}".format(
+                _LAST_ANSWER_S, self._nodes.log))
+        self._listener.restart_trace()
+        sent: List[Sent] = []
+        thread = sensor.run(seconds, time.monotonic(), sent)
+        while thread.is_alive():
+            thread.join(1.0)
+            self._nodes.check()
+        self._until_answered(sent[-1].stamp if sent else stamp)
 
     def _until_answered(self, stamp: int, pid: Optional[int] = None) -> None:
         """Wait for a result and its statistics, as long as they may come.
@@ -247,6 +256,8 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument("--app", choices=sorted(SOAK_APPS), default="kapao",
                         help="kapao: people in images with depth; agrnav: completion of laser scans (%(default)s)")
     parser.add_argument("--seconds", type=float, default=60.0, help="that the sensor sends for (%(default)s)")
+    parser.add_argument("--warm-up", type=float, default=-1.0, metavar="SECONDS",
+                        help="that it sends for before, which does not count (one turn of the trace)")
     parser.add_argument("--rate", type=float, default=0.0, metavar="HZ", help="of the sensor (kapao 10, agrnav 2)")
     parser.add_argument("--size", type=_size, default=(640, 960), metavar="HxW", help="of the images (640x960)")
     parser.add_argument("--model", default="", help="model name, see docs/models.md (the application's own)")
@@ -268,7 +279,7 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     options.rate = options.rate or SOAK_APPS[options.app].rate_hz
     options.report = options.report or os.path.join(options.out, "soak.md")
     for name, least, most in (("seconds", 6.0, 86400.0), ("rate", 0.1, 200.0), ("robot_slowdown", 1.0, 1000.0),
-                              ("check_every", 1, 10 ** 6)):
+                              ("check_every", 1, 10 ** 6), ("warm_up", -1.0, 86400.0)):
         if not least <= getattr(options, name) <= most:
             parser.error("--{} must be between {:g} and {:g}, got {:g}".format(
                 name.replace("_", "-"), least, most, getattr(options, name)))

@@ -99,11 +99,11 @@ class SoakListener(NodeServices):
                 self._recent.append(msg)
 
     def _on_stats(self, msg: InferenceStats) -> None:
-        stamp = msg.header.stamp.to_nsec()
-        frame = Frame(msg.frame, stamp, msg.header.frame_id, OUTCOMES[msg.outcome], msg.reason, msg.latency,
-                      msg.inference, msg.publish, msg.bandwidth / 1e6, msg.rel_error)
+        now, stamp = time.monotonic(), msg.header.stamp.to_nsec()
         with self._lock:
-            self._frames.append(frame)
+            self._frames.append(Frame(
+                msg.frame, stamp, now - self._began, msg.header.frame_id, OUTCOMES[msg.outcome], msg.reason,
+                msg.latency, msg.inference, msg.publish, msg.bandwidth / 1e6, msg.rel_error))
             if msg.rel_error != NOT_CHECKED:
                 self._wanted[stamp] = next((m for m in self._recent if m.header.stamp == msg.header.stamp), None)
 
