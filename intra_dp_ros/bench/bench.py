@@ -107,9 +107,7 @@ class Bench:
                 blocks = play(bed, trace, strategies, options.seconds, local_s, options.seed, _say, options.block)
                 cell = self._cell(setting, blocks, trace, strategies, scale, emulated)
                 if options.step:
-                    cell["steps"] = step_trial.figures(
-                        step_trial.hits(blocks.frames, trace.trace, local_s),
-                        step_trial.rises(blocks.frames, trace.trace, local_s), adaptive, blocks.frames)
+                    cell["steps"] = step_trial.figures(blocks.frames, trace.trace, local_s, adaptive)
                 self.cells.append(cell)
 
     def _cell(self, setting: Setting, blocks: Blocks, trace: NamedTrace, strategies: Sequence[str],

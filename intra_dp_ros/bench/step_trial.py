@@ -2,7 +2,8 @@
 
 A step at time t into a frame cannot cost less than t plus a whole frame on the robot, unless the robot had computed all
 along: that is what a robot would need that knew of the step the moment it happens.  A frame that the robot computes
-alone when the link rises takes a whole local frame, unless the rise is noticed in time for the server to be sooner.
+alone when the link rises takes a whole local frame, unless the rise is noticed in time for the server to be sooner:
+often that is the frame after, since only a probe tells of a rise.
 """
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
@@ -32,8 +33,13 @@ def rises(frames: Sequence[Mapping[str, Any]], trace: Trace, local_s: float) -> 
     """
     moments = [when for (_, before), (when, rate) in zip(trace.pieces, trace.pieces[1:]) if rate > before]
     return [Hit((rise - frame["trace_s"] % trace.period) / local_s, frame["latency_ms"] / 1e3 / local_s)
-            for frame in frames if frame["outcome"] == "local" or "begun on the robot" in frame["reason"]
+            for frame in frames if frame["outcome"] == "local" or _is_given(frame)
             for rise in moments if 0.0 < rise - frame["trace_s"] % trace.period < frame["latency_ms"] / 1e3]
+
+
+def _is_given(frame: Mapping[str, Any]) -> bool:
+    """Whether the server finished a frame that the robot had begun alone."""
+    return "begun on the robot" in frame["reason"]
 
 
 def hits(frames: Sequence[Mapping[str, Any]], trace: Trace, local_s: float) -> List[Hit]:
@@ -54,18 +60,25 @@ def hits(frames: Sequence[Mapping[str, Any]], trace: Trace, local_s: float) -> L
     return found
 
 
-def figures(found: Sequence[Hit], risen: Sequence[Hit], is_adaptive: bool, frames: Sequence[Mapping[str, Any]]
-            ) -> Dict[str, Any]:
-    """In a few numbers, ready for JSON; None where no step fell into a frame."""
+def figures(frames: Sequence[Mapping[str, Any]], trace: Trace, local_s: float, is_adaptive: bool) -> Dict[str, Any]:
+    """In a few numbers, ready for JSON; None where there was nothing.
+
+    Args:
+        see `hits`.
+        is_adaptive: whether the robot's frames could change sides.
+    """
     def of(values: Sequence[float], what: float) -> Optional[float]:
         return float(np.percentile(values, what)) if values else None
+
+    found, risen = hits(frames, trace, local_s), rises(frames, trace, local_s)
     latency, floor = [h.latency for h in found], [h.after + 1.0 for h in found]
     others = [f for f in frames if f["outcome"] != "local"]
+    given = [f["latency_ms"] / 1e3 / local_s for f in frames if _is_given(f)]
     return {"adaptive": is_adaptive, "hits": [list(h) for h in found], "latency_median": of(latency, 50),
             "latency_max": of(latency, 100), "floor_median": of(floor, 50), "floor_max": of(floor, 100),
             "share_within": float(np.mean([x <= LIMIT for x in latency])) if found else None,
             "rises": [list(h) for h in risen], "rise_latency_mean": float(np.mean([h.latency for h in risen])) if risen
-            else None, "rise_latency_least": min((h.latency for h in risen), default=None),
+            else None, "given": given, "given_latency_mean": float(np.mean(given)) if given else None,
             "share_taken_over": float(np.mean([bool(f["reason"]) for f in others])) if others else None}
 
 
@@ -73,7 +86,7 @@ def table(cells: Sequence[Mapping[str, Any]]) -> List[str]:
     """A Markdown table of cells with "steps"."""
     lines = ["| model | trace | the robot | steps in mid-frame | latency / local, median | largest | at most {:g} | "
              "knowing of the step at once, median | largest | rises in mid-frame | latency / local, mean | "
-             "least |".format(LIMIT), "|" + "---|" * 12]
+             "begun alone, finished by the server | latency / local, mean |".format(LIMIT), "|" + "---|" * 13]
     for cell in cells:
         found = cell["steps"]
         if not found["hits"]:
@@ -87,9 +100,9 @@ def table(cells: Sequence[Mapping[str, Any]]) -> List[str]:
 
 
 def _risen(found: Mapping[str, Any]) -> str:
-    risen = found.get("rises", ())
-    return "{} | {} | {}".format(len(risen), *(number(found.get(name), "{:.2f}") for name in (
-        "rise_latency_mean", "rise_latency_least")))
+    return "{} | {} | {} | {}".format(
+        len(found["rises"]), number(found["rise_latency_mean"], "{:.2f}"),
+        len(found["given"]), number(found["given_latency_mean"], "{:.2f}"))
 
 
 def picture(cells: Sequence[Mapping[str, Any]], path: str) -> None:

@@ -22,16 +22,22 @@ def test_only_split_frames_that_a_fall_meets_count():
     assert [tuple(h) for h in found] == [pytest.approx((0.25, 1.25)), pytest.approx((0.5, 0.625))]
 
 
-def test_figures_and_table(tmp_path):
+def test_frames_begun_alone_count_when_a_rise_meets_them():
     risen = step_trial.rises(RISING, TRACE, 0.4)
     assert [tuple(h) for h in risen] == [pytest.approx((0.25, 1.0)), pytest.approx((0.5, 0.75))]
-    found = step_trial.figures(step_trial.hits(FRAMES, TRACE, 0.4), risen, True, FRAMES)
-    assert (found["rise_latency_mean"], found["rise_latency_least"]) == (pytest.approx(0.875), pytest.approx(0.75))
+    found = step_trial.figures(RISING, TRACE, 0.4, True)
+    assert found["rise_latency_mean"] == pytest.approx(0.875)
+    assert (found["given"], found["given_latency_mean"]) == ([pytest.approx(0.75)], pytest.approx(0.75))
+
+
+def test_figures_and_table(tmp_path):
+    found = step_trial.figures(FRAMES, TRACE, 0.4, True)
     assert found["share_within"] == 0.5 and found["latency_max"] == pytest.approx(1.25)
     assert found["floor_max"] == pytest.approx(1.5) and found["share_taken_over"] == 0.25
     cells = [{"model": "net", "trace": "t", "steps": found},
-             {"model": "net", "trace": "t", "steps": step_trial.figures([], [], False, [])}]
-    assert len(step_trial.table(cells)) == 4
+             {"model": "net", "trace": "t", "steps": step_trial.figures([], TRACE, 0.4, False)}]
+    lines = step_trial.table(cells)
+    assert len(lines) == 4 and len({line.count("|") for line in lines}) == 1
     step_trial.picture(cells, str(tmp_path / "steps.png"))
     assert (tmp_path / "steps.png").stat().st_size > 0
 
