@@ -46,13 +46,14 @@ def make_ready(testbed: Testbed, strategies: Sequence[str], say: Callable[[str],
     Raises:
         TestbedError: not within `READY_S`.
     """
-    status: Dict[str, Any] = {}
-    for number, strategy in enumerate([strategies[0], *strategies]):
-        status = testbed.all("use", READY_S + 10.0, say, strategy=strategy, within_s=READY_S)[0]
-        if number == 0:  # frames by which robots learn what their codecs save: plans are made for that
-            seconds = max(_LEARN_S, _LEARN_FRAMES * status["local_ms"] / 1e3)
-            testbed.all("run", READY_S, strategy=strategy, seconds=seconds, gap_s=GAP_S, within_s=READY_S, check=False)
-    return status
+    def use(strategy: str) -> Dict[str, Any]:
+        return testbed.all("use", READY_S + 10.0, say, strategy=strategy, within_s=READY_S)[0]
+
+    # Frames first by which robots learn what their codecs save: plans are made for that.
+    learns = strategies[0]
+    seconds = max(_LEARN_S, _LEARN_FRAMES * use(learns)["local_ms"] / 1e3)
+    testbed.all("run", READY_S, strategy=learns, seconds=seconds, gap_s=GAP_S, within_s=READY_S, check=False)
+    return [use(strategy) for strategy in strategies][-1]
 
 
 def time_scale_of(model: str, local_ms: float) -> float:

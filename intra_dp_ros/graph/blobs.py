@@ -9,11 +9,11 @@ hashed and renamed outside it, so that several blobs arrive at once.
 import hashlib
 import os
 import re
-import tempfile
 import threading
 import time
 from typing import List, Optional, Set, Tuple
 
+from intra_dp_ros.graph.files import write_atomically
 from intra_dp_ros.graph.graph import GraphError
 
 _NAME = re.compile(r"[0-9a-f]{64}\Z")
@@ -166,18 +166,6 @@ class Blobs:
                     continue
                 found.append((entry.name, status.st_size, status.st_mtime))
         return found
-
-
-def write_atomically(path: str, data: bytes) -> None:
-    """A file that is there as a whole or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def _size(path: str) -> Optional[int]:

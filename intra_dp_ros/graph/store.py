@@ -10,8 +10,9 @@ from typing import Dict, List, Mapping, Optional
 
 import torch
 
-from intra_dp_ros.graph.blobs import Blobs, StoreError, checked, write_atomically
+from intra_dp_ros.graph.blobs import Blobs, StoreError, checked
 from intra_dp_ros.graph.constants import ByConstant, tensor_from_bytes, tensor_to_bytes
+from intra_dp_ros.graph.files import write_atomically
 from intra_dp_ros.graph.graph import Graph
 
 __all__ = ["Store", "StoreError", "StoredWeights"]

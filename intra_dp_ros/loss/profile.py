@@ -7,6 +7,8 @@ from typing import Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
+from intra_dp_ros.graph.files import write_atomically
+
 VERSION = 1
 
 
@@ -100,10 +102,7 @@ def save(folder: str, profile: Profile) -> str:
     """Write a profile where `load` finds it, all or nothing.  Returns its path."""
     path = cache_path(folder, profile.graph, profile.device)
     os.makedirs(folder, exist_ok=True)
-    part = "{}.{}.part".format(path, os.getpid())
-    with open(part, "w", encoding="utf-8") as file:
-        file.write(profile.to_json())
-    os.replace(part, path)
+    write_atomically(path, profile.to_json().encode("utf-8"))
     return path
 
 

@@ -6,6 +6,7 @@ import os
 from dataclasses import asdict, dataclass, replace
 from typing import Callable, List, Optional, Sequence, Tuple
 
+from intra_dp_ros.graph.files import write_atomically
 from intra_dp_ros.loss.energy import PowerModel
 from intra_dp_ros.loss.link_model import LinkModel
 from intra_dp_ros.loss.objective import Objective
@@ -139,11 +140,9 @@ def _step(value: float, width: float) -> int:
 def save(folder: str, name: str, table: PlanTable) -> None:
     """Keep a table, all or nothing."""
     os.makedirs(folder, exist_ok=True)
-    path = os.path.join(folder, name + ".json")
-    part = "{}.{}.part".format(path, os.getpid())
-    with open(part, "w", encoding="utf-8") as file:
-        json.dump({"strategy": table.strategy, "rungs": [[r.bandwidth, r.plan.to_json()] for r in table.rungs]}, file)
-    os.replace(part, path)
+    rungs = [[r.bandwidth, r.plan.to_json()] for r in table.rungs]
+    write_atomically(os.path.join(folder, name + ".json"),
+                     json.dumps({"strategy": table.strategy, "rungs": rungs}).encode("utf-8"))
 
 
 def load(folder: str, name: str, tiling: Tiling, first_epoch: int = 1) -> Optional[PlanTable]:

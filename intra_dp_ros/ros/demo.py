@@ -23,6 +23,7 @@ from intra_dp_ros.ros.demo_apps import APPS, Heard
 from intra_dp_ros.ros.demo_listener import Listener
 from intra_dp_ros.ros.frame_spans import measured_spans
 from intra_dp_ros.ros.own_master import LaunchError, OwnMaster
+from intra_dp_ros.ros.readiness import wait_until_ready
 from intra_dp_ros.runtime.engine import device_name
 from intra_dp_ros.wire.shaper import Trace
 
@@ -114,23 +115,12 @@ class Demo:
             options.model, options.robot_slowdown, os.path.basename(options.trace)), flush=True)
 
     def _wait_until_ready(self) -> Dict:
-        """Model loaded, operators measured, weights uploaded, plans made; a line whenever something new is done."""
-        end, said = time.monotonic() + _READY_S, ""
+        """For every strategy that uses the server; its plans are made when it is set."""
         for strategy in STRATEGIES[1:]:
-            self._listener.set_strategy(strategy, self._nodes.check)  # has its plans made
-            while True:
-                self._nodes.check()
-                status = self._listener.status()
-                if status is not None and status["ready"].get(strategy) and status["state"] == "SPLIT":
-                    break
-                doing = "" if status is None else status["doing"] or status["problem"] or status["state"]
-                doing = doing or "loading the model"
-                if doing != said:
-                    print("  {}".format(doing), flush=True)
-                    said = doing
-                if time.monotonic() > end:
-                    raise LaunchError("not ready after {:.0f} s: {}; see {}".format(_READY_S, doing, self._nodes.log))
-                time.sleep(0.5)
+            self._listener.set_strategy(strategy, self._nodes.check)
+            status = wait_until_ready(
+                self._listener.status, lambda s: s["ready"].get(strategy) and s["state"] == "SPLIT",
+                self._nodes.check, _READY_S, self._nodes.log)
         return status
 
     def _warm_up(self) -> None:

@@ -29,6 +29,7 @@ from intra_dp_ros.loss.strategies import STRATEGIES
 from intra_dp_ros.ros.demo_apps import APPS, CONFIG
 from intra_dp_ros.ros.master import Master, MasterError
 from intra_dp_ros.ros.own_master import LaunchError, OwnMaster
+from intra_dp_ros.ros.readiness import wait_until_ready
 from intra_dp_ros.ros.soak_inputs import SOAK_APPS
 from intra_dp_ros.ros.soak_listener import SoakListener
 from intra_dp_ros.ros.soak_sensor import MemoryWatch, Sensor
@@ -95,29 +96,23 @@ class Soak:
             compared=tuple(self._compare(sensor)), **facts)
 
     def _wait_until_ready(self) -> None:
-        """Model loaded, operators measured, weights uploaded, plans made; a line whenever something new is done."""
-        end, said, pids = time.monotonic() + _READY_S, "", {}
-        while True:
+        pids: Dict[str, int] = {}
+
+        def check() -> None:
             self._nodes.check()
-            pids = pids or self._pids()
+            pids.update(pids or self._pids())
             if not all(map(psutil.pid_exists, pids.values())):
                 raise LaunchError("a node has ended; see {}".format(self._nodes.log))
-            status = self._listener.status()
-            if status is not None and status["ready"].get(self.options.strategy) and (
-                    self.options.strategy == "local" or status["state"] == "SPLIT" and status["uplink_MBps"] > 0):
-                print("ready: {} ({} weights), {:.0f} ms on the robot alone".format(
-                    status["model"], status["weights"], status["local_ms"]), flush=True)
-                return
-            doing = "" if status is None else status["doing"] or status["problem"] or status["state"]
-            doing = doing or "loading the model"
-            if doing != said:
-                print("  {}".format(doing), flush=True)
-                said = doing
             if self._listener.complaint():
                 raise LaunchError("the node says: {}".format(self._listener.complaint()))
-            if time.monotonic() > end:
-                raise LaunchError("not ready after {:.0f} s: {}; see {}".format(_READY_S, doing, self._nodes.log))
-            time.sleep(0.5)
+
+        strategy = self.options.strategy
+        status = wait_until_ready(
+            self._listener.status, lambda s: s["ready"].get(strategy) and (
+                strategy == "local" or s["state"] == "SPLIT" and s["uplink_MBps"] > 0),
+            check, _READY_S, self._nodes.log)
+        print("ready: {} ({} weights), {:.0f} ms on the robot alone".format(
+            status["model"], status["weights"], status["local_ms"]), flush=True)
 
     def _warm_up(self, sensor: Sensor) -> None:
         """Messages that do not count: every plan is used once, and memory becomes what it will be."""

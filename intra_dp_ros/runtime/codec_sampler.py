@@ -15,6 +15,7 @@ from typing import Dict, List, Mapping, Optional, Sequence
 
 import torch
 
+from intra_dp_ros.graph.files import write_atomically
 from intra_dp_ros.lop.plan import DOWN, UP, codec_of
 from intra_dp_ros.lop.tiling import Tiling
 from intra_dp_ros.runtime.codec_costs import Costs, are_alike, codec_costs, sampled
@@ -106,10 +107,7 @@ class CodecCosts:
 
 def _save(path: str, costs: Costs) -> None:
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    part = "{}.{}.part".format(path, os.getpid())
-    with open(part, "w", encoding="utf-8") as file:
-        json.dump(costs, file)
-    os.replace(part, path)
+    write_atomically(path, json.dumps(costs).encode("utf-8"))
 
 
 def _load(path: str) -> Costs:

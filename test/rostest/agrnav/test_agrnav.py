@@ -190,13 +190,25 @@ class TestAgrnav(unittest.TestCase):
         self.assertGreater(stats[0].seen, 10)
 
     def test_f_weights_of_something_else(self):
-        """The node without weights lives and says why, once a second."""
-        def lines():
+        """Nodes with a file that holds no weights, and with another network's, live and say why, once a second."""
+        def lines(node):
             return [s for array in list(self.got["/diagnostics"]) for s in array.status
-                    if s.name.startswith("without/completion_node") and s.level == 2]
-        self.harness.until(lambda: len(lines()) >= 2, "diagnostics of the node without weights")
-        self.assertIn("is no state dict of tensors", lines()[0].message)
-        self.assertEqual(len(self.lines.of("/without/completion_node", "is no state dict of tensors")), 1)
+                    if s.name.startswith(node + "/completion_node") and s.level == 2]
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "kapao.pt")
+            torch.save(load_model("kapao-style", size=(64, 64)).module.state_dict(), path)
+            other = subprocess.Popen(["rosrun", "intra_dp_ros", "completion_node", "__ns:=/other", "_robot_id:=other",
+                                      "_model:=sconet-style", "_weights:=" + path])
+            try:
+                for node, words in (("without", "is no state dict of tensors"),
+                                    ("other", "does not fit model 'sconet-style': it has no tensor ")):
+                    self.harness.until(lambda: len(lines(node)) >= 2, "diagnostics of the node " + node)
+                    self.assertIn(words, lines(node)[0].message)
+                    self.assertEqual(len(self.lines.of("/{}/completion_node".format(node), words)), 1)
+                self.assertIsNone(other.poll())
+            finally:
+                other.terminate()
+                other.wait(timeout=20)
 
     def test_g_status_names_what_was_found(self):
         status = self.harness.status()
