@@ -41,7 +41,7 @@ class BandwidthMonitorNode:
     """Publishes what one robot's link carries; runs on the robot.
 
     Subscribes:
-        <ns>/<robot>/ack_up, ack_down (TileAck): when tiles arrived, at the server and at the robot.
+        <ns>/<robot>/ack_up, ack_down (TileAcks): when tiles arrived, at the server and at the robot.
         <ns>/<robot>/heartbeat_down (Heartbeat): round trips.
     Publishes:
         <ns>/<robot>/bandwidth (BandwidthEstimate), ~rate_hz.

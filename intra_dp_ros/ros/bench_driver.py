@@ -23,9 +23,9 @@ from std_srvs.srv import Trigger
 
 from intra_dp_ros.bench import frames
 from intra_dp_ros.bench.record import FrameSample
-from intra_dp_ros.msg import BandwidthEstimate, InferenceStats, TensorTile, TileAck
+from intra_dp_ros.msg import BandwidthEstimate, InferenceStats, TensorTile, TileAcks
 from intra_dp_ros.ros.bench_messages import CHECK, frame_to_msg, output_from_msg
-from intra_dp_ros.ros.conversions import ack_from_msg
+from intra_dp_ros.ros.conversions import acks_from_msg
 from intra_dp_ros.ros.demo_listener import sample_from_msg
 from intra_dp_ros.ros.frame_spans import measured_spans
 from intra_dp_ros.ros.topics import BANDWIDTH, robot_topic
@@ -73,7 +73,7 @@ class Driver:
                          tcp_nodelay=True)
         self._acks: List[Tuple[float, Dict[str, Any]]] = []
         if acks:
-            rospy.Subscriber(robot_topic(ns, robot_id, "ack_up"), TileAck, self._on_ack, queue_size=1000,
+            rospy.Subscriber(robot_topic(ns, robot_id, "ack_up"), TileAcks, self._on_acks, queue_size=1000,
                              tcp_nodelay=True)
         rospy.Subscriber(robot_topic(ns, robot_id, BANDWIDTH), BandwidthEstimate, self._on_estimate, queue_size=100)
 
@@ -232,9 +232,10 @@ class Driver:
             self._results.setdefault(msg.header.stamp.secs, []).append(msg)
             self._change.notify_all()
 
-    def _on_ack(self, msg: TileAck) -> None:
+    def _on_acks(self, msg: TileAcks) -> None:
+        now = time.monotonic()
         with self._change:
-            self._acks.append((time.monotonic(), asdict(ack_from_msg(msg))))
+            self._acks.extend((now, asdict(ack)) for ack in acks_from_msg(msg))
 
     def _on_estimate(self, msg: BandwidthEstimate) -> None:
         with self._change:

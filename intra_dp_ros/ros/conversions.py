@@ -11,13 +11,15 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from intra_dp_ros.apps.tracking import Track
-from intra_dp_ros.msg import BandwidthEstimate, Heartbeat, Keypoint, People, Person, PlanInfo, TensorTile, TileAck
+from intra_dp_ros.msg import (BandwidthEstimate, Heartbeat, Keypoint, People, Person, PlanInfo, TensorTile, TileAck,
+                              TileAcks)
 from intra_dp_ros.srv import (OpenSessionRequest, OpenSessionResponse, PutBlobRequest, PutBlobResponse)
 from intra_dp_ros.wire import messages as wire
 from intra_dp_ros.wire.codec import MAX_BYTES
 from intra_dp_ros.wire.session import MAX_EPOCHS, MAX_PLAN_BYTES, MAX_TEXT_BYTES
 from intra_dp_ros.wire.tile import MAX_RANK
 
+MAX_ACKS = 64  # in a message
 _MAX_MISSING = 65536  # weights of one graph
 _MAX_JSON = 64 << 20  # of a graph or a profile [byte]
 
@@ -114,6 +116,22 @@ def ack_from_msg(msg: TileAck) -> wire.Ack:
     return wire.Ack(robot_id=_text(msg.robot_id, "robot_id"), session=msg.session, frame=msg.frame,
                     sequence=msg.sequence, bytes=msg.bytes, received=_finite(msg.received, "received"),
                     accepted=bool(msg.accepted), reason=_text(msg.reason, "reason"), sent=_finite(msg.sent, "sent"))
+
+
+def acks_to_msg(acks: Sequence[wire.Ack]) -> TileAcks:
+    """Several `Ack` -> TileAcks."""
+    return TileAcks(acks=[ack_to_msg(ack) for ack in acks])
+
+
+def acks_from_msg(msg: TileAcks) -> Tuple[wire.Ack, ...]:
+    """TileAcks -> several `Ack`.
+
+    Raises:
+        MessageError: more of them than are sent, or a length or number that none has.
+    """
+    if len(msg.acks) > MAX_ACKS:
+        raise MessageError("acks has {} entries, expected at most {}".format(len(msg.acks), MAX_ACKS))
+    return tuple(ack_from_msg(ack) for ack in msg.acks)
 
 
 def heartbeat_to_msg(beat: wire.Heartbeat) -> Heartbeat:

@@ -26,8 +26,8 @@ class ServerNode:
     Services (`<ns>` is /intra_dp unless `~ns` says otherwise):
         <ns>/server/open_session (OpenSession), <ns>/server/put_blob (PutBlob), <ns>/server/get_status (GetStatus).
     Topics, for every robot that has opened a session:
-        subscribes <ns>/<robot>/up, probe (TensorTile), plan (PlanInfo), heartbeat_up (Heartbeat), ack_down (TileAck);
-        publishes <ns>/<robot>/down (TensorTile), heartbeat_down (Heartbeat), ack_up (TileAck).
+        subscribes <ns>/<robot>/up, probe (TensorTile), plan (PlanInfo), heartbeat_up (Heartbeat), ack_down (TileAcks);
+        publishes <ns>/<robot>/down (TensorTile), heartbeat_down (Heartbeat), ack_up (TileAcks).
         publishes /diagnostics (diagnostic_msgs/DiagnosticArray), 1 Hz.
     Parameters:
         ~ns (string, /intra_dp): namespace of the services and topics.

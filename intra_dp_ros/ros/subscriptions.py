@@ -10,7 +10,7 @@ import logging
 import struct
 import threading
 import time
-from typing import Any, Callable, Dict, List, Sequence, Set
+from typing import Any, Callable, Dict, List, Sequence, Set, Tuple
 
 import genpy
 import rospy
@@ -81,15 +81,16 @@ class Subscriptions:
         if self._closed.is_set():
             return
         try:
-            message = read(name, raw._buff)
+            messages = read(name, raw._buff)
         except conversions.MessageError as error:
             self._refuse(name, error)
             return
         self.last_received = time.monotonic()
         with self._lock:
-            self.received += 1
+            self.received += len(messages)
             self.received_bytes += len(raw._buff)
-        self._deliver(message)
+        for message in messages:
+            self._deliver(message)
 
     def _refuse(self, name: str, error: Exception) -> None:
         """Count a message; the first on a topic is logged."""
@@ -137,29 +138,29 @@ class Subscriptions:
         return bool(topics)
 
 
-def read(name: str, data: bytes) -> Message:
-    """The message in serialised bytes.
+def read(name: str, data: bytes) -> Tuple[Message, ...]:
+    """The messages in serialised bytes: one, or several acknowledgements.
 
     Args:
         name: key of `LINK_TOPICS`.
 
     Raises:
-        MessageError: they are not such a message, exactly.
+        MessageError: they are not such messages, exactly.
     """
     if len(data) > _MOST_BYTES:
         raise conversions.MessageError("{} bytes, expected at most {}".format(len(data), _MOST_BYTES))
     topic = LINK_TOPICS[name]
     try:
         msg = topic.cls().deserialize(data)
-        message = topic.from_msg(msg)
-        nbytes = serialised_bytes(message)
+        messages = topic.from_msg(msg)
+        nbytes = topic.extra_bytes + sum(map(serialised_bytes, messages))
     except (genpy.DeserializationError, UnicodeError) as error:
         raise conversions.MessageError("{} bytes that are no {}: {}".format(
             len(data), topic.cls._type, error)) from None
     if nbytes != len(data):
         raise conversions.MessageError("lengths that add up to {} bytes, but {} came".format(nbytes, len(data)))
     _check_tail(msg, data)
-    return message
+    return messages
 
 
 def _check_tail(msg: genpy.Message, data: bytes) -> None:

@@ -6,11 +6,12 @@ when its queue is full.  Handlers are called from the threads of `Subscriptions`
 """
 import logging
 import threading
-from typing import Any, Dict, List, Set, Tuple
+from typing import Any, Dict, List, Sequence, Set, Tuple
 
 import rospy
 
 from intra_dp_ros.ros import conversions
+from intra_dp_ros.ros.ack_batch import AckBatch
 from intra_dp_ros.ros.subscriptions import Subscriptions
 from intra_dp_ros.ros.topics import LINK_TOPICS, ROBOT, SERVER, robot_topic
 from intra_dp_ros.wire.link import Handler, Link, LinkStats
@@ -21,9 +22,9 @@ _LOG = logging.getLogger(__name__)
 #: Side -> message -> (topic, conversion).
 _OUTGOING: Dict[str, Dict[type, Tuple[str, Any]]] = {
     ROBOT: {Tile: ("up", conversions.tile_to_msg), PlanMessage: ("plan", conversions.plan_to_msg),
-            Heartbeat: ("heartbeat_up", conversions.heartbeat_to_msg), Ack: ("ack_down", conversions.ack_to_msg)},
+            Heartbeat: ("heartbeat_up", conversions.heartbeat_to_msg), Ack: ("ack_down", conversions.acks_to_msg)},
     SERVER: {Tile: ("down", conversions.tile_to_msg), Heartbeat: ("heartbeat_down", conversions.heartbeat_to_msg),
-             Ack: ("ack_up", conversions.ack_to_msg)},
+             Ack: ("ack_up", conversions.acks_to_msg)},
 }
 
 
@@ -52,6 +53,7 @@ class TopicLink(Link):
             cls: (rospy.Publisher(robot_topic(ns, robot_id, name), LINK_TOPICS[name].cls,
                                   queue_size=LINK_TOPICS[name].queue_size), convert)
             for cls, (name, convert) in _OUTGOING[side].items()}
+        self._acks = AckBatch(self._send_acks)
         incoming = [name for name, topic in LINK_TOPICS.items() if topic.sender != side]
         self._subscriptions = Subscriptions(ns, robot_id, incoming, self._deliver, silence_s)
 
@@ -66,15 +68,12 @@ class TopicLink(Link):
         Raises:
             TypeError: something that this side does not send.
         """
-        found = self._publishers.get(type(message))
-        if found is None:
+        if type(message) not in self._publishers:
             raise TypeError("this side of a link does not send {}".format(type(message).__name__))
-        sent = self._publish(message, *found)
-        nbytes = serialised_bytes(message) if sent else 0
-        with self._lock:
-            self._sent += sent
-            self._sent_bytes += nbytes
-            self._unsent += not sent
+        if isinstance(message, Ack):
+            self._acks.put(message)
+        else:
+            self._count([message], self._publish(type(message), message))
 
     def subscribe(self, handler: Handler) -> None:
         self._handlers = [*self._handlers, handler]  # replaced, not changed: readers do not lock
@@ -89,12 +88,24 @@ class TopicLink(Link):
         if self._closed:
             return
         self._closed = True
+        self._acks.close()
         self._subscriptions.close()
         for publisher, _ in self._publishers.values():
             publisher.unregister()
 
-    def _publish(self, message: Message, publisher: rospy.Publisher, convert: Any) -> bool:
-        """Whether somebody was there to take it."""
+    def _send_acks(self, acks: Sequence[Ack]) -> None:
+        self._count(acks, self._publish(Ack, acks))
+
+    def _count(self, messages: Sequence[Message], is_sent: bool) -> None:
+        nbytes = sum(map(serialised_bytes, messages)) if is_sent else 0
+        with self._lock:
+            self._sent += len(messages) if is_sent else 0
+            self._sent_bytes += nbytes
+            self._unsent += 0 if is_sent else len(messages)
+
+    def _publish(self, kind: type, message: Any) -> bool:
+        """Whether somebody was there to take it: a message of this kind, or several acknowledgements."""
+        publisher, convert = self._publishers[kind]
         if self._closed:
             return False
         try:
@@ -104,11 +115,11 @@ class TopicLink(Link):
             return True
         except (rospy.ROSException, AttributeError) as error:  # rospy raises the latter in a race with `close`
             with self._lock:
-                first = type(message) not in self._complained
-                self._complained.add(type(message))
+                first = kind not in self._complained
+                self._complained.add(kind)
             if first and not self._closed and not rospy.is_shutdown():
                 _LOG.warning("a %s cannot be sent and is dropped, as will be others like it: %s",
-                             type(message).__name__, error)
+                             kind.__name__, error)
             return False
 
     def _deliver(self, message: Message) -> None:

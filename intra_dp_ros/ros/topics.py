@@ -1,11 +1,12 @@
 """The names of all topics and services between robot, server and bandwidth monitor; nobody else spells them out."""
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Type
+from typing import Any, Callable, Dict, Tuple, Type
 
 import genpy
 
-from intra_dp_ros.msg import BandwidthEstimate, Heartbeat, PlanInfo, TensorTile, TileAck
+from intra_dp_ros.msg import BandwidthEstimate, Heartbeat, PlanInfo, TensorTile, TileAcks
 from intra_dp_ros.ros import conversions
+from intra_dp_ros.wire.messages import Message
 from intra_dp_ros.wire.session import check_robot_id
 
 ROBOT, SERVER = "robot", "server"
@@ -17,25 +18,32 @@ class Topic:
 
     sender: str  # ROBOT or SERVER
     cls: Type[genpy.Message]  # what is published on it
-    from_msg: Callable[[Any], Any]  # to the wire's message; raises conversions.MessageError
+    from_msg: Callable[[Any], Tuple[Message, ...]]  # to the wire's messages; raises conversions.MessageError
     queue_size: int  # messages waiting in the publisher, the oldest goes first
+    extra_bytes: int = 0  # that the published message is longer than the wire's [byte]
+
+
+def _one(convert: Callable[[Any], Message]) -> Callable[[Any], Tuple[Message, ...]]:
+    """Of a topic whose messages are the wire's, one by one."""
+    return lambda msg: (convert(msg),)
 
 
 # What waits in a publisher is stale after an outage: control messages keep few.  Tiles are bounded by the senders'
 # window already, and losing one costs the frame: theirs is a bound on memory only.
 _TILES = 512
 _CONTROL = 64
+_LENGTH_BYTES = 4  # of an array
 
 #: Topics below <ns>/<robot>/.
 LINK_TOPICS: Dict[str, Topic] = {
-    "up": Topic(ROBOT, TensorTile, conversions.tile_from_msg, _TILES),
-    "probe": Topic(ROBOT, TensorTile, conversions.tile_from_msg, 8),
-    "plan": Topic(ROBOT, PlanInfo, conversions.plan_from_msg, _CONTROL),
-    "heartbeat_up": Topic(ROBOT, Heartbeat, conversions.heartbeat_from_msg, 4),
-    "ack_down": Topic(ROBOT, TileAck, conversions.ack_from_msg, _TILES),
-    "down": Topic(SERVER, TensorTile, conversions.tile_from_msg, _TILES),
-    "heartbeat_down": Topic(SERVER, Heartbeat, conversions.heartbeat_from_msg, 4),
-    "ack_up": Topic(SERVER, TileAck, conversions.ack_from_msg, _TILES),
+    "up": Topic(ROBOT, TensorTile, _one(conversions.tile_from_msg), _TILES),
+    "probe": Topic(ROBOT, TensorTile, _one(conversions.tile_from_msg), 8),
+    "plan": Topic(ROBOT, PlanInfo, _one(conversions.plan_from_msg), _CONTROL),
+    "heartbeat_up": Topic(ROBOT, Heartbeat, _one(conversions.heartbeat_from_msg), 4),
+    "ack_down": Topic(ROBOT, TileAcks, conversions.acks_from_msg, _TILES, _LENGTH_BYTES),
+    "down": Topic(SERVER, TensorTile, _one(conversions.tile_from_msg), _TILES),
+    "heartbeat_down": Topic(SERVER, Heartbeat, _one(conversions.heartbeat_from_msg), 4),
+    "ack_up": Topic(SERVER, TileAcks, conversions.acks_from_msg, _TILES, _LENGTH_BYTES),
 }
 #: From the monitor to the robot's node, on the robot itself.
 BANDWIDTH = "bandwidth"

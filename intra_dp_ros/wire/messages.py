@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Tuple, Union
 
 #: Raised whenever two versions could not understand one another.
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 
 #: `Tile.tensor` of a bandwidth probe: bytes that belong to no tensor.
 PROBE = -1

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("rospy")
 pytest.importorskip("intra_dp_ros.msg", reason="the workspace is not built: scripts/run /usr/bin/python3 -m pytest")
 
-from intra_dp_ros.ros.conversions import MessageError, ack_to_msg, tile_to_msg  # noqa: E402
+from intra_dp_ros.ros.conversions import MAX_ACKS, MessageError, acks_to_msg, tile_to_msg  # noqa: E402
 from intra_dp_ros.ros.subscriptions import read  # noqa: E402
 from intra_dp_ros.ros.topics import LINK_TOPICS, robot_topic, server_service  # noqa: E402
 from intra_dp_ros.wire.messages import Ack  # noqa: E402
@@ -31,9 +31,10 @@ def serialised(msg):
 
 
 def test_good_bytes():
-    assert read("up", serialised(tile_to_msg(TILE))) == TILE
-    ack = Ack("robot", 1, 2, 3, 4, 5.0)
-    assert read("ack_up", serialised(ack_to_msg(ack))) == ack
+    assert read("up", serialised(tile_to_msg(TILE))) == (TILE,)
+    acks = (Ack("robot", 1, 2, 3, 4, 5.0), Ack("robot", 1, 2, 4, 5, 5.5, False, "why", 1.0))
+    for several in (acks, acks[:1], ()):
+        assert read("ack_up", serialised(acks_to_msg(several))) == several
 
 
 def test_every_truncation_is_refused():
@@ -52,6 +53,16 @@ def test_lying_lengths_are_refused():
         read("up", serialised(tile_to_msg(TILE)) + b"x")
     with pytest.raises(MessageError):
         read("heartbeat_up", serialised(tile_to_msg(TILE)))
+
+
+def test_acknowledgements_that_cannot_be_are_refused():
+    data = serialised(acks_to_msg([Ack("robot", 1, 2, 3, 4, 5.0)] * 2))
+    for broken in (*(data[:length] for length in range(len(data))), data + b"x", struct.pack("<I", 3) + data[4:],
+                   struct.pack("<I", 1) + data[4:], struct.pack("<I", 2 ** 32 - 1) + data[4:]):
+        with pytest.raises(MessageError):
+            read("ack_up", broken)
+    with pytest.raises(MessageError, match="at most 64"):
+        read("ack_up", serialised(acks_to_msg([Ack("robot", 1, 2, 3, 4, 5.0)] * (MAX_ACKS + 1))))
 
 
 def test_names():
