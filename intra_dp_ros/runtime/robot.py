@@ -46,7 +46,7 @@ from intra_dp_ros.wire.tile import TileError, decode_tile
 
 _LOG = logging.getLogger(__name__)
 
-MESSAGE_S = 0.002  # of a message beyond its bytes, half at either end, where all threads share a busy interpreter [s]
+MESSAGE_S = 0.0014  # of a message beyond its bytes, half at either end, where all threads share a busy interpreter [s]
 #: A split frame that is not there after its prediction and this many local runs is computed locally.
 DEADLINE_LOCALS = 2.0
 _RECENT = 4  # frames whose timelines can be asked for afterwards
