@@ -22,4 +22,4 @@ setup(**generate_distutils_setup(packages=[
     'intra_dp_ros.ros.web',
     'intra_dp_ros.runtime',
     'intra_dp_ros.wire',
-], package_data={'intra_dp_ros.ros.web': ['static/*']}))
+], package_data={'intra_dp_ros.bench': ['*.md'], 'intra_dp_ros.ros.web': ['static/*']}))

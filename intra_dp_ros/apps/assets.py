@@ -217,13 +217,20 @@ def _is_good(path: str, asset: Asset) -> bool:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Fetch all assets, or those named; exit code 0 also when some are missing, which is then said."""
+    """Fetch all assets, or those named; exit code 0 also when some are missing, which is then said.
+
+    With --check nothing is fetched, and the exit code is 1 when some are missing.
+    """
     parser = argparse.ArgumentParser(prog="python3 -m intra_dp_ros.apps.assets", description=fetch.__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="default all: " + ", ".join(ASSETS))
-    names = parser.parse_args(argv).names
+    parser.add_argument("--check", action="store_true", help="fetch nothing; exit code 1: some are missing")
+    options = parser.parse_args(argv)
+    names = options.names
     unknown = sorted(set(names) - set(ASSETS))
     if unknown:
         parser.error("no asset {}; there are: {}".format(", ".join(unknown), ", ".join(ASSETS)))
+    if options.check:
+        return 1 if any(asset_path(name) is None for name in names or ASSETS) else 0
     missing = fetch(names or None, lambda line: print(line, flush=True))
     if missing:
         print("without {} the demos run on stand-ins labelled random or synthetic".format(", ".join(missing)))

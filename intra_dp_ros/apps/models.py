@@ -67,8 +67,10 @@ def load_model(name: str, weights: str = "", size: Optional[Sequence[int]] = Non
         raise ModelError("shape must be positive numbers such as (1, 3, 224, 224), got {}".format(tuple(shape)))
     if dtype is not None and dtype not in TORCH_DTYPE:
         raise ModelError("no element type {!r}; there are: {}".format(dtype, ", ".join(TORCH_DTYPE)))
+    weights = os.path.expanduser(weights)
     if weights and not os.path.isfile(weights):
-        raise ModelError("weights file {} of model {!r} does not exist".format(weights, name))
+        raise ModelError("weights file {} of model {!r} does not exist{}".format(
+            weights, name, "" if os.path.isabs(weights) else " in {}: give its whole path".format(os.getcwd())))
     kind, _, rest = name.partition(":")
     loader = _WHOLE.get(name) or (_KINDS.get(kind) if rest else None)
     if loader is None:

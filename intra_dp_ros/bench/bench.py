@@ -71,7 +71,7 @@ class Bench:
         Raises:
             TestbedError, ModelError, RecordingError, ValueError, OSError: with what to do.
         """
-        for model in self._options.models.split(","):
+        for model in models_of(self._options.models):
             for robots in self._options.robots:
                 for adaptive in (True, False) if self._options.step else (True,):
                     self._model(model, robots, adaptive)
@@ -80,7 +80,7 @@ class Bench:
         options = self._options
         strategies = names_of(options.strategies)
         name = model + ("_{}robots".format(robots) if robots > 1 else "") + ("" if adaptive else "_waiting")
-        folder = os.path.join(options.out, re.sub(r"[^A-Za-z0-9_.-]", "_", name))
+        folder = os.path.join(options.out, re.sub(r"[^A-Za-z0-9_.-]", "_", name).lstrip("."))
         shutil.rmtree(folder, ignore_errors=True)  # times measured in another hour do not hold in this one
         setting = Setting(
             model=model, folder=folder, robots=robots, robot_speed=options.robot_speed,
@@ -107,7 +107,7 @@ class Bench:
                 blocks = play(bed, trace, strategies, options.seconds, local_s, options.seed, _say, options.block)
                 cell = self._cell(setting, blocks, trace, strategies, scale, emulated)
                 if options.step:
-                    cell["steps"] = step_trial.figures(blocks.frames, trace.trace, local_s, adaptive)
+                    cell["steps"] = step_trial.figures(blocks.frames, bed.air.changes(0), local_s, adaptive)
                 self.cells.append(cell)
 
     def _cell(self, setting: Setting, blocks: Blocks, trace: NamedTrace, strategies: Sequence[str],
@@ -117,8 +117,9 @@ class Bench:
         if not self._options.no_bound:
             if self._model_of is None or self._model_of[0] != setting.folder:
                 self._model_of = setting.folder, CellModel(setting)
-            cell["bound_ms"] = self._model_of[1].bound_ms(blocks, trace, strategies[-1])
-            cell["ablation_ms"] = self._model_of[1].ablation_ms(blocks, trace) if "intra_dp" in strategies else {}
+            is_ours, model = "intra_dp" in strategies, self._model_of[1]
+            cell["bound_ms"] = model.bound_ms(blocks, trace, "intra_dp" if is_ours else strategies[-1])
+            cell["ablation_ms"] = model.ablation_ms(blocks, trace) if is_ours else {}
         cell["emulated"], cell["command"] = emulated, command_of(sys.argv[1:])
         cell["estimator"] = estimator_trial.figures(blocks.estimates)
         raw = os.path.join(setting.folder, "{}.raw.json".format(re.sub(r"[^A-Za-z0-9_.-]", "_", trace.label)))
@@ -168,6 +169,18 @@ def names_of(text: str) -> List[str]:
     for name in names:
         if name not in STRATEGIES:
             raise ValueError("no strategy {!r}; there are: all, {}".format(name, ", ".join(STRATEGIES)))
+    return names
+
+
+def models_of(text: str) -> List[str]:
+    """The models in a list with commas between.
+
+    Raises:
+        ValueError: an empty name.
+    """
+    names = [name.strip() for name in text.split(",")]
+    if not all(name.strip(".") for name in names):
+        raise ValueError("--models {!r} names a model without letters".format(text))
     return names
 
 
@@ -223,13 +236,14 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
             options = parser.parse_args(defaults + list(sys.argv[1:] if arguments is None else arguments))
     try:
         names_of(options.strategies)
+        models_of(options.models)
         if options.time_scale != AUTO and not float(options.time_scale) > 0:
             raise ValueError("--time-scale must be positive or {!r}".format(AUTO))
     except ValueError as error:
         parser.error(str(error))
     if not 0.0 < options.robot_speed <= 1.0:
         parser.error("--robot-speed must be above 0 and at most 1, got {:g}".format(options.robot_speed))
-    if shutil.which("rosmaster") is None:
+    if not options.earlier and shutil.which("rosmaster") is None:
         parser.error("rosmaster is not on the PATH: start this with scripts/bench")
     return options
 
@@ -316,9 +330,10 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         run.run()
     except (TestbedError, ModelError, RecordingError, ValueError, OSError) as error:
         broken.append(str(error))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         broken.append("interrupted")
-    broken += _keep(run.cells, options)
+    finally:  # also when something happens that nobody foresaw: hours of measuring are not lost
+        broken += _keep(run.cells, options)
     if run.idle:
         print("\n".join(idle_trial.in_words(run.idle)))
     broken += ["left behind: " + name for name in testbed.left_over()]

@@ -18,6 +18,7 @@ from intra_dp_ros.bench.testbed import QUOTA, Setting
 from intra_dp_ros.bench.traces import NamedTrace
 from intra_dp_ros.loss.baselines.published import HaloFreeTiling
 from intra_dp_ros.loss.link_model import LinkModel
+from intra_dp_ros.loss.objective import Objective
 from intra_dp_ros.loss.profile import Profile
 from intra_dp_ros.lop.axis import prepare
 from intra_dp_ros.lop.tiling import Tiling
@@ -65,6 +66,7 @@ class CellModel:
         self._robot = robot
         codecs = CodecCosts(self._tiling, setting.codec, os.path.join(setting.folder, "cache", "r0", "codecs"))
         self._link = LinkModel(1e6, 1e6, _RTT_S, setting.duplex, MESSAGE_S, codecs.present, TILE_BYTES)
+        self._objective = Objective(setting.objective)
         self._simulations: Dict[str, Simulation] = {}
 
     def bound_ms(self, blocks: Blocks, trace: NamedTrace, strategy: str) -> Optional[float]:
@@ -92,7 +94,8 @@ class CellModel:
             tiling = self._tiling if changed.get("has_halos", True) else HaloFreeTiling(self._tiling)
             link = replace(self._link, **{k: v for k, v in changed.items() if k in ("rtt_s", "per_message_s")})
             self._simulations[kind] = Simulation(
-                tiling, self._robot, self._server.scaled(changed.get("server", 1.0)), link, self._codec)
+                tiling, self._robot, self._server.scaled(changed.get("server", 1.0)), link, self._codec,
+                self._objective)
         return self._simulations[kind]
 
 

@@ -26,7 +26,7 @@ class MessageCosts:
 
 #: `package`: rospy as this package uses it, 0.3 ms a message and 2.8 ms a megabyte through two processes.
 #: `published`: two numbers fitted to the eight measured offloading rows of the published system, all of which they
-#: reproduce within 6 %; see docs/results/fidelity.md.
+#: reproduce within 6 %; see docs/results/simulated.md.
 MESSAGE_COSTS: Mapping[str, MessageCosts] = {
     "package": MessageCosts(0.0003, 2.8e-9, TILE_BYTES),
     "published": MessageCosts(0.0045, 20e-9, math.inf),

@@ -59,8 +59,9 @@ def _of_strategy(blocks: Blocks, name: str, robots: int) -> Dict[str, Any]:
         "rtt_ms": _percentile(trips, 50),
         "cpu_share": blocks.robot_s.get(name, 0.0) / robots / wall if wall else None,
         "server_cpu_share": blocks.server_s.get(name, 0.0) / wall if wall else None,
-        **shares(frames),
-        "points": [[round(f["bandwidth_MBps"], 3), round(f["latency_ms"], 2)] for f in frames[:_POINTS]],
+        **shares(frames, robots),
+        "points": [[round(f["bandwidth_MBps"], 3), round(f["latency_ms"], 2)]
+                   for f in frames[::max(1, math.ceil(len(frames) / _POINTS))]],
     }
 
 

@@ -7,22 +7,24 @@ from intra_dp_ros.bench.plots import FAINT, figure, save, style_of, title
 from intra_dp_ros.bench.summary import number
 
 
-def shares(frames: Sequence[Mapping[str, Any]]) -> Dict[str, Any]:
+def shares(frames: Sequence[Mapping[str, Any]], robots: int) -> Dict[str, Any]:
     """What every robot got, and Jain's index of it (1: all the same; 1/n: one robot has everything).
 
     Args:
         frames: of one strategy (`Blocks.frames`).
+        robots: how many there were; one without any frame has the rate 0, and no latency.
     """
     rates, means = [], []
-    for robot in sorted({f["robot"] for f in frames}):
+    for robot in range(robots):
         own = [f for f in frames if f["robot"] == robot]
         seconds = 0.0
         for segment in {f["segment"] for f in own}:
             block = [f for f in own if f["segment"] == segment]
             seconds += max(f["trace_s"] + f["latency_ms"] / 1e3 for f in block) - min(f["trace_s"] for f in block)
         rates.append(len(own) / max(seconds, 1e-3))
-        means.append(float(np.mean([f["latency_ms"] for f in own])))
-    return {"frames_per_s": float(sum(rates)) if rates else None, "robots_mean_ms": means,
+        if own:
+            means.append(float(np.mean([f["latency_ms"] for f in own])))
+    return {"frames_per_s": float(sum(rates)) if frames else None, "robots_mean_ms": means,
             "fairness_rate": jain(rates), "fairness_latency": jain(means)}
 
 

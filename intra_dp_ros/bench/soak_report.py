@@ -1,6 +1,6 @@
 """A soak's lines, table and picture, and a Markdown report of one run or of several."""
 import os
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -90,8 +90,12 @@ def write_report(records: Sequence[SoakRecord], path: str) -> str:
     stem = os.path.splitext(path)[0]
     lines = ["# Soak", "", "Written by", "", *dict.fromkeys("- `{}`".format(r.command) for r in records), "",
              *_INTRODUCTION, "", *summary(records)]
-    for record in records:
+    taken: Set[str] = set()
+    for place, record in enumerate(records, 1):
         picture = "{}_{}.png".format(stem, record.model.replace(":", "-").replace("/", "-"))
+        if picture in taken:  # another run of the same model
+            picture = picture.replace(".png", "_{}.png".format(place))
+        taken.add(picture)
         draw(record, picture)
         lines += ["", "## {}".format(_name(record)), "", _conditions(record), "", *promises(record), "",
                   "![{}]({})".format("Latency, link and memory over time", os.path.basename(picture))]

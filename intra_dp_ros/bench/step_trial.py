@@ -5,13 +5,12 @@ along: that is what a robot would need that knew of the step the moment it happe
 alone when the link rises takes a whole local frame, unless the rise is noticed in time for the server to be sooner:
 often that is the frame after, since only a probe tells of a rise.
 """
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from intra_dp_ros.bench.plots import FAINT, INK, figure, save, title
 from intra_dp_ros.bench.summary import number
-from intra_dp_ros.wire.shaper import Trace
 
 LIMIT = 1.2  # what a frame should take at most, in frames on the robot alone
 _COLOURS = {True: "#009E73", False: "#D55E00"}
@@ -25,16 +24,40 @@ class Hit(NamedTuple):
     latency: float
 
 
-def rises(frames: Sequence[Mapping[str, Any]], trace: Trace, local_s: float) -> List[Hit]:
+#: When the link's rate changed (monotonic [s]), and to what [byte/s].
+Changes = Sequence[Tuple[float, float]]
+
+
+def rises(frames: Sequence[Mapping[str, Any]], changes: Changes, local_s: float) -> List[Hit]:
     """The frames that the robot began alone and in whose middle the link rose.
 
     Args:
         see `hits`.
     """
-    moments = [when for (_, before), (when, rate) in zip(trace.pieces, trace.pieces[1:]) if rate > before]
-    return [Hit((rise - frame["trace_s"] % trace.period) / local_s, frame["latency_ms"] / 1e3 / local_s)
-            for frame in frames if frame["outcome"] == "local" or _is_given(frame)
-            for rise in moments if 0.0 < rise - frame["trace_s"] % trace.period < frame["latency_ms"] / 1e3]
+    return [hit for frame in frames if frame["outcome"] == "local" or _is_given(frame)
+            for hit in _within(frame, _moments(changes, lambda before, after: after > before), local_s)]
+
+
+def hits(frames: Sequence[Mapping[str, Any]], changes: Changes, local_s: float) -> List[Hit]:
+    """The split frames in whose middle the link fell.
+
+    Args:
+        frames: `Blocks.frames`.
+        changes: of the rate, as the shaper made them: up to a tenth of a second after the trace's.
+        local_s: a frame on the robot alone.
+    """
+    return [hit for frame in frames if frame["bytes_up"] > 0
+            for hit in _within(frame, _moments(changes, lambda before, after: after < before), local_s)]
+
+
+def _moments(changes: Changes, wanted: Callable[[float, float], bool]) -> List[float]:
+    return [when for (_, before), (when, after) in zip(changes, changes[1:]) if wanted(before, after)]
+
+
+def _within(frame: Mapping[str, Any], moments: Sequence[float], local_s: float) -> List[Hit]:
+    took = frame["latency_ms"] / 1e3
+    return [Hit((when - frame["sent"]) / local_s, took / local_s)
+            for when in moments if 0.0 < when - frame["sent"] < took]
 
 
 def _is_given(frame: Mapping[str, Any]) -> bool:
@@ -42,25 +65,8 @@ def _is_given(frame: Mapping[str, Any]) -> bool:
     return "begun on the robot" in frame["reason"]
 
 
-def hits(frames: Sequence[Mapping[str, Any]], trace: Trace, local_s: float) -> List[Hit]:
-    """The split frames in whose middle the link fell.
-
-    Args:
-        frames: `Blocks.frames`.
-        trace: that was played.
-        local_s: a frame on the robot alone.
-    """
-    falls = [when for (_, before), (when, rate) in zip(trace.pieces, trace.pieces[1:]) if rate < before]
-    found = []
-    for frame in frames:
-        began = frame["trace_s"] % trace.period
-        for fall in falls:
-            if began < fall < began + frame["latency_ms"] / 1e3 and frame["bytes_up"] > 0:
-                found.append(Hit((fall - began) / local_s, frame["latency_ms"] / 1e3 / local_s))
-    return found
-
-
-def figures(frames: Sequence[Mapping[str, Any]], trace: Trace, local_s: float, is_adaptive: bool) -> Dict[str, Any]:
+def figures(frames: Sequence[Mapping[str, Any]], changes: Changes, local_s: float, is_adaptive: bool
+            ) -> Dict[str, Any]:
     """In a few numbers, ready for JSON; None where there was nothing.
 
     Args:
@@ -70,16 +76,14 @@ def figures(frames: Sequence[Mapping[str, Any]], trace: Trace, local_s: float, i
     def of(values: Sequence[float], what: float) -> Optional[float]:
         return float(np.percentile(values, what)) if values else None
 
-    found, risen = hits(frames, trace, local_s), rises(frames, trace, local_s)
+    found, risen = hits(frames, changes, local_s), rises(frames, changes, local_s)
     latency, floor = [h.latency for h in found], [h.after + 1.0 for h in found]
-    others = [f for f in frames if f["outcome"] != "local"]
     given = [f["latency_ms"] / 1e3 / local_s for f in frames if _is_given(f)]
     return {"adaptive": is_adaptive, "hits": [list(h) for h in found], "latency_median": of(latency, 50),
             "latency_max": of(latency, 100), "floor_median": of(floor, 50), "floor_max": of(floor, 100),
             "share_within": float(np.mean([x <= LIMIT for x in latency])) if found else None,
             "rises": [list(h) for h in risen], "rise_latency_mean": float(np.mean([h.latency for h in risen])) if risen
-            else None, "given": given, "given_latency_mean": float(np.mean(given)) if given else None,
-            "share_taken_over": float(np.mean([bool(f["reason"]) for f in others])) if others else None}
+            else None, "given": given, "given_latency_mean": float(np.mean(given)) if given else None}
 
 
 def table(cells: Sequence[Mapping[str, Any]]) -> List[str]:

@@ -5,6 +5,7 @@ The server computes rows ``[0, s_v)`` of operator v, the robot ``[r_v, H_v)``, w
 plan that passes can be run in any timing and gives every output row, a plan that fails is never run.
 """
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
@@ -97,11 +98,17 @@ class Plan:
                                 for t in raw["transfers"]),
                 robot_chunks=_count(raw["robot_chunks"]), grain=_count(raw["grain"]),
                 waves=_count(raw["waves"]), epoch=_count(raw["epoch"]),
-                predicted_ms=None if raw["predicted_ms"] is None else float(raw["predicted_ms"]))
+                predicted_ms=None if raw["predicted_ms"] is None else _time(raw["predicted_ms"]))
         except PlanError:
             raise
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
             raise PlanError("not a plan: {!r}".format(error)) from None
+
+
+def _time(value: Any) -> float:
+    if not 0.0 <= float(value) < math.inf:
+        raise PlanError("not a plan: expected a time, got {!r}".format(value))
+    return float(value)
 
 
 def _count(value: Any) -> int:

@@ -17,10 +17,11 @@ class Span:
 
 def outside(spans: Sequence[Tuple[float, float]], cover: Sequence[Tuple[float, float]]) -> float:
     """Length of the union of `spans` that no interval of `cover` overlaps; both as (start, stop)."""
-    return _length([*spans, *cover]) - _length(cover)
+    return union([*spans, *cover]) - union(cover)
 
 
-def _length(spans: Sequence[Tuple[float, float]]) -> float:
+def union(spans: Sequence[Tuple[float, float]]) -> float:
+    """Length of the union of (start, stop)."""
     total, end = 0.0, float("-inf")
     for start, stop in sorted(spans):
         total += max(0.0, stop - max(start, end))

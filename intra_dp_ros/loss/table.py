@@ -60,7 +60,7 @@ class PlanTable:
         last = len(self.rungs) - 1
         if bandwidth <= 0:
             return min(1, last)
-        if current is not None and current > 0:
+        if current is not None and 0 < current <= last:  # another table may have been longer
             low = self.rungs[current].bandwidth * (1.0 - HYSTERESIS)
             high = self.rungs[current + 1].bandwidth * (1.0 + HYSTERESIS) if current < last else float("inf")
             if low <= bandwidth < high:

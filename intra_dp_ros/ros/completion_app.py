@@ -146,26 +146,27 @@ class CompletionApp(Application):
         return "none of the {} points is in the grid from ({:g}, {:g}, {:g}) to ({:g}, {:g}, {:g}) m in {}".format(
             len(points), *low, *(low + np.array(self.grid.cells) * self.grid.size), frame_id)
 
-    def publish(self, job: Job, outputs: Sequence[torch.Tensor], frame: int) -> np.ndarray:
+    def publish(self, job: Job, outputs: Sequence[torch.Tensor], frame: int) -> Tuple[np.ndarray, OccupiedSpace]:
         view = job.context
         classes = outputs[0].numpy()
         cells, kinds = predicted(view.occupancy, classes, self.grid)
         self._coordinates.publish(Float64MultiArray(data=planner_coordinates(cells)))
         self._predicted.publish(cloud_to_msg(points_of(cells, self.grid, self.settings.cell_centres), view.header,
                                              intensity=kinds))
-        self._space = occupied_space(view.occupancy, classes, self.grid)
-        self._statistics.publish(space_to_msg(self._space, view.header))
-        return classes
+        self._space = space = occupied_space(view.occupancy, classes, self.grid)
+        self._statistics.publish(space_to_msg(space, view.header))
+        return classes, space
 
-    def paint(self, job: Job, result: np.ndarray) -> None:
+    def paint(self, job: Job, result: Tuple[np.ndarray, OccupiedSpace]) -> None:
+        classes, space = result
         view, wants = job.context, {p: p.get_num_connections() for p in (self._cloud, self._markers, self._view)}
         if wants[self._view]:
-            captions = ("cloud: {} cells".format(self._space.seen), "{} ({} weights): {} cells".format(
-                self.model.name, self.model.weights, self._space.completed))
-            self._view.publish(conversions.image_to_msg(before_after(view.occupancy, result, captions, self.grid),
+            captions = ("cloud: {} cells".format(space.seen), "{} ({} weights): {} cells".format(
+                self.model.name, self.model.weights, space.completed))
+            self._view.publish(conversions.image_to_msg(before_after(view.occupancy, classes, captions, self.grid),
                                                         view.header))
         if wants[self._cloud] or wants[self._markers]:
-            found = volume(result, self.grid)
+            found = volume(classes, self.grid)
             cells = cells_of(found > 0)
             points, kinds = points_of(cells, self.grid), found[found > 0]
             if wants[self._cloud]:

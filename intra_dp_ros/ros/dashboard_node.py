@@ -72,6 +72,8 @@ class Dashboard:
             except (MasterError, OSError) as error:
                 rospy.logwarn_throttle(30.0, "the ROS master does not answer, new robots are not seen: {}".format(
                     error))
+            except Exception as error:  # the page lives longer than any one look
+                rospy.logwarn_throttle(30.0, "looking for robots failed, and is tried again: {!r}".format(error))
             if self._closed.wait(_LOOK_S):
                 return
 

@@ -12,7 +12,9 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Dict, List, Optional, Sequence, Tuple
+import traceback
+from contextlib import contextmanager
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -31,7 +33,7 @@ STRATEGIES = ("local", "offload", "intra_dp")
 _READY_S = 600.0  # for models, profiles and plans on the first run
 _LAST_ANSWER_S = 10.0  # after the last image of a run
 _LONGEST_PERIOD_S, _SHORTEST_PERIOD_S = 10.0, 0.4
-_WARM_UP = 4  # images
+_WARM_UP, _WARM_UP_S = 4, 60.0  # images, and how long their bag may take
 _SHOWN = 24  # annotated frames in the video, at most
 
 
@@ -129,8 +131,12 @@ class Demo:
         self._app.write(bag, 1.0, float(_WARM_UP))
         self._listener.set_strategy("local", self._nodes.check)
         self._listener.begin("warm-up")
-        subprocess.run(["rosbag", "play", "--quiet", "--wait-for-subscribers", bag], timeout=60.0,
-                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with _player(bag) as player:
+            try:
+                player.wait(timeout=_WARM_UP_S)
+            except subprocess.TimeoutExpired:
+                raise LaunchError("the warm-up's bag was not played within {:.0f} s; see {}".format(
+                    _WARM_UP_S, self._nodes.log)) from None
         self._until_answered(time.monotonic() + _LAST_ANSWER_S)
         os.unlink(bag)
 
@@ -159,9 +165,7 @@ class Demo:
         listener.restart_trace()
         listener.begin(strategy)
         print("{}:".format(strategy), flush=True)
-        player = subprocess.Popen(["rosbag", "play", "--quiet", "--wait-for-subscribers", bag],
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
-        try:
+        with _player(bag) as player:
             last = time.monotonic()
             while player.poll() is None:
                 time.sleep(0.05)
@@ -169,10 +173,7 @@ class Demo:
                 if time.monotonic() - last >= 1.0:
                     last += 1.0
                     print("  " + listener.line(), flush=True)
-            self._until_answered(time.monotonic() + _LAST_ANSWER_S)
-        finally:
-            if player.poll() is None:
-                player.kill()
+        self._until_answered(time.monotonic() + _LAST_ANSWER_S)
         return listener.finish()
 
     def _annotated(self, run: Listener) -> List[Tuple[str, np.ndarray]]:
@@ -229,6 +230,22 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     return options
 
 
+@contextmanager
+def _player(bag: str) -> Iterator[subprocess.Popen]:
+    """A bag that is played; asked to end when this is left, as killing it would leave the player that it starts."""
+    player = subprocess.Popen(["rosbag", "play", "--quiet", "--wait-for-subscribers", bag],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    try:
+        yield player
+    finally:
+        if player.poll() is None:
+            player.terminate()
+            try:
+                player.wait(timeout=5.0)
+            except subprocess.TimeoutExpired:
+                player.kill()
+
+
 def main() -> None:
     """Run the demo."""
     for sign in (signal.SIGTERM, signal.SIGHUP):
@@ -240,6 +257,11 @@ def main() -> None:
         code = 1
     except KeyboardInterrupt:
         code = 130
+    except SystemExit as error:  # also of --help
+        code = int(error.code or 0)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
     sys.stdout.flush()
     os._exit(code)  # rospy's threads do not end by themselves without a signal
 

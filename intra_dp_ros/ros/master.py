@@ -5,6 +5,7 @@ rospy's own calls to the master have no timeout and hold its topic lock: with th
 import http.client
 import xmlrpc.client
 from typing import Any, Dict, List, Sequence, Tuple
+from xml.parsers.expat import ExpatError
 
 import rosgraph
 import rospy
@@ -100,7 +101,8 @@ class Master:
         try:
             proxy = xmlrpc.client.ServerProxy(uri, transport=_Transport(self._timeout_s))
             code, message, value = getattr(proxy, method)(self._name, *arguments)
-        except (OSError, ValueError, TypeError, http.client.HTTPException, xmlrpc.client.Error) as error:
+        except (OSError, ValueError, TypeError, http.client.HTTPException, xmlrpc.client.Error,
+                ExpatError) as error:
             raise MasterError("{} of {} failed: {!r}".format(method, uri, error)) from None
         if code != 1:
             raise MasterError("{} of {}: {}".format(method, uri, message))

@@ -4,6 +4,7 @@ rospy's proxies may block for ever, and a call that is given up leaves a thread 
 the same protocol (TCPROS) on a socket of our own.  One call at a time; a connection that failed is closed.
 """
 import fcntl
+import http.client
 import io
 import select
 import socket
@@ -13,6 +14,7 @@ import time
 import xmlrpc.client
 from typing import Any, Dict, Tuple, Type
 from urllib.parse import urlparse
+from xml.parsers.expat import ExpatError
 
 import rosgraph
 import rospy
@@ -63,7 +65,7 @@ def find_service(name: str, timeout_s: float, remedy: str = _NO_SERVER) -> Tuple
     try:
         with xmlrpc.client.ServerProxy(uri, transport=_Transport(timeout_s)) as master:
             code, _, found = master.lookupService(rospy.get_name(), name)
-    except (OSError, xmlrpc.client.Error, ValueError) as error:
+    except (OSError, xmlrpc.client.Error, ValueError, TypeError, http.client.HTTPException, ExpatError) as error:
         raise ServiceError("the ROS master {} does not answer: {}".format(uri, error)) from None
     place = urlparse(found) if code == 1 else None
     if place is None or not place.hostname or not place.port:

@@ -60,6 +60,10 @@ class Sensor:
         """What was sent with a stamp [ns]."""
         return self._shown[stamp]
 
+    def sent(self, stamp: int) -> bool:
+        """Whether anything was sent with a stamp [ns]."""
+        return stamp in self._shown
+
     def send(self) -> Tuple[int, float]:
         """One moment; its stamp [ns], and when it was published (monotonic [s])."""
         moment = self._inputs.moments[self._next % len(self._inputs.moments)]

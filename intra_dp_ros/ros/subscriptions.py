@@ -150,6 +150,9 @@ def read(name: str, data: bytes) -> Tuple[Message, ...]:
     if len(data) > _MOST_BYTES:
         raise conversions.MessageError("{} bytes, expected at most {}".format(len(data), _MOST_BYTES))
     topic = LINK_TOPICS[name]
+    if topic.most and len(data) >= 4 and struct.unpack_from("<I", data)[0] > topic.most:  # before they are made
+        raise conversions.MessageError("{} entries, expected at most {}".format(
+            struct.unpack_from("<I", data)[0], topic.most))
     try:
         msg = topic.cls().deserialize(data)
         messages = topic.from_msg(msg)

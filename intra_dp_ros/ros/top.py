@@ -42,7 +42,7 @@ def view(board: Board, now: float, width: int) -> List[str]:
         out.append("server {} on {}: {}".format(server.name, server.device, " ".join(words)))
     if not servers:
         out.append("no server yet")
-    return [line[:width].rstrip() for line in out]
+    return [_printable(line)[:width].rstrip() for line in out]
 
 
 def _cells(robot: RobotView) -> Tuple[str, ...]:
@@ -59,6 +59,11 @@ def _cells(robot: RobotView) -> Tuple[str, ...]:
             "" if robot.predicted_s is None else "{:.0f}".format(robot.predicted_s * 1e3), uplink,
             "{:.0f}".format(robot.bytes_up / 1e3), "{:.2f}".format(robot.energy_j),
             "{}/{}".format(robot.taken, robot.frames), load)
+
+
+def _printable(text: str) -> str:
+    """Without what a terminal would obey: names and messages come from anybody on the network."""
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _row(cells: Sequence[str], sizes: Sequence[int]) -> str:

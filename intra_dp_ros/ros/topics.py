@@ -21,6 +21,7 @@ class Topic:
     from_msg: Callable[[Any], Tuple[Message, ...]]  # to the wire's messages; raises conversions.MessageError
     queue_size: int  # messages waiting in the publisher, the oldest goes first
     extra_bytes: int = 0  # that the published message is longer than the wire's [byte]
+    most: int = 0  # of an array, whose length then comes first; 0: the message is none
 
 
 def _one(convert: Callable[[Any], Message]) -> Callable[[Any], Tuple[Message, ...]]:
@@ -40,10 +41,10 @@ LINK_TOPICS: Dict[str, Topic] = {
     "probe": Topic(ROBOT, TensorTile, _one(conversions.tile_from_msg), 8),
     "plan": Topic(ROBOT, PlanInfo, _one(conversions.plan_from_msg), _CONTROL),
     "heartbeat_up": Topic(ROBOT, Heartbeat, _one(conversions.heartbeat_from_msg), 4),
-    "ack_down": Topic(ROBOT, TileAcks, conversions.acks_from_msg, _TILES, _LENGTH_BYTES),
+    "ack_down": Topic(ROBOT, TileAcks, conversions.acks_from_msg, _TILES, _LENGTH_BYTES, conversions.MAX_ACKS),
     "down": Topic(SERVER, TensorTile, _one(conversions.tile_from_msg), _TILES),
     "heartbeat_down": Topic(SERVER, Heartbeat, _one(conversions.heartbeat_from_msg), 4),
-    "ack_up": Topic(SERVER, TileAcks, conversions.acks_from_msg, _TILES, _LENGTH_BYTES),
+    "ack_up": Topic(SERVER, TileAcks, conversions.acks_from_msg, _TILES, _LENGTH_BYTES, conversions.MAX_ACKS),
 }
 #: From the monitor to the robot's node, on the robot itself.
 BANDWIDTH = "bandwidth"

@@ -59,8 +59,8 @@ class Choice:
             return self.local, now.connection.problem or "the server is silent"
         if now.table is None:
             return self.local, "the plans are not ready"
-        self._rung = now.table.lookup(now.bandwidth, self._rung)
-        plan = now.table.rungs[self._rung].plan
+        rung = now.table.lookup(now.bandwidth, self._rung)
+        self._rung, plan = rung, now.table.rungs[rung].plan  # `restart` may come at any time
         if plan.is_local:
             return self.local, ""
         why_not = self._expectation.correction.why_not(plan.epoch)
@@ -75,7 +75,7 @@ class Choice:
             return None
         plan = now.table.rungs[now.table.lookup(now.bandwidth)].plan
         part = self._confirmed(plan.epoch, now.connection)
-        if plan.is_local or part is None or part.is_shared:
+        if plan.is_local or part is None or part.is_shared or self._expectation.correction.why_not(plan.epoch):
             return None
         return part if 0 < self.expected_s(part, self.predicted_s(part, now)) <= within_s else None
 

@@ -79,8 +79,9 @@ class IntraDP:
             Exception: what the model raises.
         """
         self.stats = None
+        kwargs = dict(sorted(kwargs.items()))  # the same call in another order is the same call
         try:
-            key = signature((args, tuple(sorted(kwargs.items()))))
+            key = signature((args, tuple(kwargs.items())))
         except GraphError as error:
             return self._run_plain(str(error), str(error), args, kwargs)
         if key in self._plain:

@@ -22,3 +22,8 @@ class RobotConfig:
     input_codec: str = "raw"  # for graph inputs
     power: PowerModel = PowerModel()
     objective: Objective = Objective()  # of the strategies auto and intra_dp
+
+
+def searched(strategy: str) -> str:
+    """The strategy whose plans one uses: "auto" those of intra_dp."""
+    return "intra_dp" if strategy == AUTO else strategy

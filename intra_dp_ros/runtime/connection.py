@@ -4,6 +4,7 @@ Threading: one thread talks to the server's services (which may block) and sends
 `on_message`; anyone may read the properties.  `_lock` covers the session, the plans and what the server confirmed.
 """
 import logging
+import math
 import threading
 import time
 from dataclasses import replace
@@ -76,7 +77,7 @@ class Connection:
         self._sent: Dict[int, float] = {}  # epoch -> when
         self._confirmed: FrozenSet[int] = frozenset()
         self._probes = 0
-        self._next_probe = 0.0
+        self._last_probe = -math.inf
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="connection", daemon=True)
 
@@ -168,8 +169,8 @@ class Connection:
                     self.uploader.problem or "weights are on their way to the server")
             else:
                 self.problem = "" if self._confirmed else "the server has no plan yet"
-            if now >= self._next_probe and self._needs_probe():
-                self._next_probe = now + self.probe_period_s
+            if now - self._last_probe >= self.probe_period_s < math.inf and self._needs_probe():
+                self._last_probe = now
                 for _ in range(_PROBES):
                     self._link.send(replace(probe_tile(self.robot_id, self._probes, _PROBE_BYTES), sent=now))
                     self._probes += 1

@@ -53,6 +53,7 @@ class Planner:
         self._load = 1.0
         self._version = 0  # of everything that plans depend on: a search for an older one is thrown away
         self._wanted: List[str] = []
+        self._failed: FrozenSet[str] = frozenset()  # strategies for which there are no plans under the present aims
         self._tables: Dict[str, PlanTable] = {}
         self._stale: FrozenSet[str] = frozenset()  # strategies whose tables are for other aims than the present ones
         self._epoch = 1  # of the next plan
@@ -72,42 +73,43 @@ class Planner:
     def want(self, strategy: str) -> None:
         """Have the plans of a strategy made, if they are not yet."""
         with self._change:
-            if strategy not in self._wanted:
-                self._wanted.append(strategy)
-                self._change.notify_all()
+            self._wanted += [] if strategy in self._wanted else [strategy]
+            self._failed -= {strategy}
+            self._change.notify_all()
 
     def server_is(self, profile: Profile) -> None:
         """The server's times; plans for a server with other times are made anew."""
         with self._change:
             if profile != self._server:
                 self._server = profile
-                self._version += 1
                 self._tables = {}
-                self._change.notify_all()
+                self._renew()
 
     def load_is(self, level: float) -> None:
         """Plan for a server so many times slower than alone; the plans there are serve until new ones are ready."""
         with self._change:
             if level != self._load:
                 self._load = level
-                self._version += 1
-                self._stale = frozenset(self._tables)
-                self._change.notify_all()
+                self._renew()
 
     def aim(self, link: LinkModel, codec: str, objective: Objective) -> None:
         """Plan for other codec costs or another objective; the plans that are there serve until new ones are ready."""
         with self._change:
             if (link.codecs, codec, objective) != (self._link.codecs, self._codec, self._objective):
                 self._link, self._codec, self._objective = link, codec, objective
-                self._version += 1
-                self._stale = frozenset(self._tables)
-                self._change.notify_all()
+                self._renew()
 
     def close(self) -> None:
         """Stop searching soon."""
         with self._change:
             self._closed = True
             self._change.notify_all()
+
+    def _renew(self) -> None:
+        """All plans are to be made anew; the caller locks."""
+        self._version += 1
+        self._stale, self._failed = frozenset(self._tables), frozenset()
+        self._change.notify_all()
 
     def _run(self) -> None:
         while True:
@@ -122,23 +124,26 @@ class Planner:
             except Exception as error:  # one strategy's failure must not take the others' plans
                 _LOG.exception("no plans for strategy %s: %s", strategy, error)
                 with self._change:
-                    if version == self._version:
-                        self._wanted.remove(strategy)
+                    self._failed |= {strategy} if version == self._version else frozenset()
                 continue
             with self._change:
                 if self._closed or version != self._version:
                     continue
                 self._tables = {**self._tables, strategy: made}
                 self._stale -= {strategy}
-                self._epoch = max((p.epoch for p in made.plans), default=0) + 1
+                self._epoch = max([self._epoch, *(p.epoch + 1 for p in made.plans)])  # never twice in a session
                 plans = {p.epoch: p for t in self._tables.values() for p in t.plans if not p.is_local}
-            self._ready(list(plans.values()))
+            try:
+                self._ready(list(plans.values()))
+            except Exception:  # this thread must not die: without it there are never any other plans
+                _LOG.exception("the plans of strategy %s cannot be used", strategy)
 
     def _todo(self) -> Optional[str]:
         """The next strategy without plans."""
         if self._server is None:
             return None
-        return next((s for s in self._wanted if s not in self._tables or s in self._stale), None)
+        return next((s for s in self._wanted if s not in self._failed and (
+            s not in self._tables or s in self._stale)), None)
 
     def _make(self, server: Profile, strategy: str, version: int) -> PlanTable:
         timeline = self.timeline = Timeline(self._engine.tiling, self._robot, server)
@@ -146,9 +151,20 @@ class Planner:
                          self._power)
         made = tables.load(self._folder, key, self._engine.tiling, self._epoch)
         if made is None:
+            def is_late() -> bool:
+                return self._closed or version != self._version
+
             made = tables.build(self._engine.tiling, timeline, self._link, strategy, self._codec,
                                 self._objective, self._power, first_epoch=self._epoch,
                                 progress=lambda done, total: self._progress("planning " + strategy, done, total),
-                                should_stop=lambda: self._closed or version != self._version)
-            tables.save(self._folder, key, made)
+                                should_stop=is_late)
+            if not is_late():  # else the search was stopped: these are not its best plans
+                _keep(self._folder, key, made)
         return made
+
+
+def _keep(folder: str, key: str, table: PlanTable) -> None:
+    try:
+        tables.save(folder, key, table)
+    except OSError as error:  # they are there all the same, until the next start
+        _LOG.warning("plans cannot be kept for the next start: %s", error)

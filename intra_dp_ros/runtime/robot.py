@@ -18,13 +18,13 @@ from intra_dp_ros.lop.axis import prepare
 from intra_dp_ros.lop.plan import Plan, local_plan
 from intra_dp_ros.loss.link_model import LinkModel
 from intra_dp_ros.loss.objective import Objective
-from intra_dp_ros.loss.spans import UPLINK, Span, outside
+from intra_dp_ros.loss.spans import UPLINK, Span, outside, union
 from intra_dp_ros.loss.strategies import STRATEGIES
 from intra_dp_ros.runtime import stats
 from intra_dp_ros.runtime.bandwidth import BandwidthEstimator
 from intra_dp_ros.runtime.choice import Choice, Situation
 from intra_dp_ros.runtime.codec_sampler import CodecCosts
-from intra_dp_ros.runtime.config import AUTO, RobotConfig
+from intra_dp_ros.runtime.config import AUTO, RobotConfig, searched
 from intra_dp_ros.runtime.connection import LOCAL, Connection
 from intra_dp_ros.runtime.emulation import Emulate
 from intra_dp_ros.runtime.engine import Engine, Progress, no_progress
@@ -120,7 +120,7 @@ class Robot:
         self.strategy = name
         self._choice.restart()
         if name != "local":
-            self._planner.want(_searched(name))
+            self._planner.want(searched(name))
         if self.connection is not None:
             (self.connection.wanted.clear if name == "local" else self.connection.wanted.set)()
         self._offer()
@@ -214,7 +214,7 @@ class Robot:
         """Whether frames can run under a strategy: its plans are made and the server holds them."""
         if strategy == "local":
             return True
-        table = self._planner.table(_searched(strategy))
+        table = self._planner.table(searched(strategy))
         return table is not None and self.connection is not None and all(
             p.is_local or p.epoch in self.connection.confirmed for p in table.plans)
 
@@ -227,7 +227,7 @@ class Robot:
             "problem": "" if connection is None else connection.problem, "frames": self._number,
             "upload": {} if connection is None else connection.uploader.status(),
             "ready": {name: self.has_plans(name) for name in (AUTO, *STRATEGIES)},
-            "is_planning": self.strategy != "local" and not self._planner.is_current(_searched(self.strategy)),
+            "is_planning": self.strategy != "local" and not self._planner.is_current(searched(self.strategy)),
             "rtt_ms": 0.0 if connection is None else connection.pulse.rtt * 1e3, "uplink_MBps": self.uplink / 1e6,
             "uplink_age_s": min(self._uplink.age_s, 1e6),
             "server_clock_offset_s": 0.0 if connection is None else connection.pulse.offset,
@@ -243,8 +243,8 @@ class Robot:
             self._sender.close()
 
     def _situation(self) -> Situation:
-        searched = _searched(self.strategy)
-        return Situation(searched, self._planner.table(searched), self._planner.timeline, self.connection, self.uplink)
+        name = searched(self.strategy)
+        return Situation(name, self._planner.table(name), self._planner.timeline, self.connection, self.uplink)
 
     def _split(self, frame: RobotFrame, inputs: Sequence[torch.Tensor], stamp: Tuple[int, int], frame_id: str,
                expected_s: float, source: Optional[Source]) -> Tuple[torch.Tensor, ...]:
@@ -279,7 +279,7 @@ class Robot:
     @property
     def _hedges(self) -> bool:
         """Whether a frame may change sides in its middle; baselines' frames do not."""
-        return self.config.adaptive and _searched(self.strategy) == "intra_dp"
+        return self.config.adaptive and searched(self.strategy) == "intra_dp"
 
     def _begin_sending(self, part: Part, stamp: Tuple[int, int], frame_id: str) -> None:
         self._sender.begin(FrameKey(self.config.robot_id, self.connection.session, self._number, part.plan.epoch,
@@ -291,7 +291,7 @@ class Robot:
     def _stats(self, frame: RobotFrame, traffic: Traffic, outcome: str, reason: str, state: str, bandwidth: float,
                expected_s: float, done: float) -> FrameStats:
         plan, latency = frame.part.plan, done - frame.began
-        busy = sum(stop - start for start, stop in frame.busy)
+        busy = union(frame.busy)
         radio = outside([(sent, min(acked, done)) for sent, acked, _ in traffic.spans], frame.busy)
         spans = [*frame.spans, *(Span(UPLINK, sent - frame.began, acked - frame.began, label)
                                  for sent, acked, label in traffic.spans)]
@@ -337,6 +337,9 @@ class Robot:
             if not message.accepted:
                 _LOG.warning("the server dropped a tile: %s", message.reason)
                 self._uses_source &= DIFFERS not in message.reason
+                frame = self._frame
+                if frame is not None and message.frame == self._number:
+                    frame.refused = message.reason or "it does not say why"
         elif isinstance(message, Tile) and message.tensor != PROBE:
             self._on_tile(message, received)
 
@@ -364,7 +367,7 @@ class Robot:
 
     def _offer(self) -> None:
         """The server is to hold the plans of the present strategy: it keeps a limited number."""
-        table = self._planner.table(_searched(self.strategy))
+        table = self._planner.table(searched(self.strategy))
         if self.connection is not None and table is not None:
             self.connection.offer([p for p in table.plans if not p.is_local])
 
@@ -387,13 +390,8 @@ class Robot:
 
     def _preferred(self, bandwidth: float) -> Optional[Plan]:
         """The plan of the present bandwidth, of `bandwidth` where that is unknown; None: there are no plans yet."""
-        table = self._planner.table(_searched(self.strategy))
+        table = self._planner.table(searched(self.strategy))
         return None if table is None else table.rungs[table.lookup(self.uplink or bandwidth)].plan
 
     def _needs_probe(self) -> bool:
         return not self._is_sending() and self._uplink.needs_probe(self._probe_period_s)
-
-
-def _searched(strategy: str) -> str:
-    """The strategy whose plans "auto" uses."""
-    return "intra_dp" if strategy == AUTO else strategy

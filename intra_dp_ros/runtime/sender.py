@@ -62,7 +62,7 @@ class Traffic:
     encode_s: float = 0.0
     wait_s: float = 0.0  # with tiles sent but not acknowledged
     in_flight: int = 0  # [byte]
-    queued: int = 0  # decoded bytes not sent yet
+    queued: int = 0  # bytes not sent yet, if they encode as those that were sent; 0 before the first [byte]
     oldest_s: float = 0.0  # age of the oldest tile in flight
     spans: Tuple[Tuple[float, float, str], ...] = ()  # sent, acknowledged (monotonic [s]), tensor and rows
 
@@ -101,6 +101,7 @@ class TileSender:
         self._flying: Dict[int, Tuple[float, int, str]] = {}  # sequence -> sent, bytes, label
         self._waiting_since = 0.0
         self._bytes, self._encode_s, self._wait_s, self._queued = 0, 0.0, 0.0, 0
+        self._raw = 0  # decoded bytes of the tiles sent
         self._spans: List[Tuple[float, float, str]] = []
         self._closed = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -113,7 +114,7 @@ class TileSender:
                 self._sequence = 0
             self._key = key
             self._drop()
-            self._bytes, self._encode_s, self._wait_s = 0, 0.0, 0.0
+            self._bytes, self._raw, self._encode_s, self._wait_s = 0, 0, 0.0, 0.0
             self._spans = []
 
     def abandon(self) -> None:
@@ -152,8 +153,9 @@ class TileSender:
             now = time.monotonic()
             waiting, oldest = ((now - self._waiting_since, now - min(sent for sent, _, _ in self._flying.values()))
                                if self._flying else (0.0, 0.0))
+            queued = int(self._queued * self._bytes / self._raw) if self._raw else 0
             return Traffic(self._bytes, self._encode_s, self._wait_s + waiting,
-                           sum(n for _, n, _ in self._flying.values()), self._queued, oldest, tuple(self._spans))
+                           sum(n for _, n, _ in self._flying.values()), queued, oldest, tuple(self._spans))
 
     def close(self) -> None:
         """Stop the thread; what is queued is dropped."""
@@ -185,6 +187,8 @@ class TileSender:
                         break
             except (CodecError, SourceError) as error:  # the frame's deadline turns this into a local frame
                 _LOG.error("rows of tensor %d cannot be sent: %s", piece.tensor, error)
+            except Exception:  # without this thread nothing would ever be sent again
+                _LOG.exception("rows of tensor %d cannot be sent", piece.tensor)
 
     def _tiles(self, piece: _Piece, key: FrameKey) -> Iterator[Tuple[Dict[str, Any], int]]:
         """Fields of the tiles of a chunk, each encoded when it is asked for, and their decoded bytes."""
@@ -229,6 +233,7 @@ class TileSender:
             label = "tensor {} rows [{}, {})".format(tile.tensor, tile.start, tile.stop)
             self._flying[tile.sequence] = (now, serialised_bytes(tile), label)
             self._bytes += size
+            self._raw += raw_bytes
             self._queued -= raw_bytes
         self._link.send(tile)
         return True

@@ -61,6 +61,7 @@ class Server(Control):
         is_cpu = torch.device(device).type == "cpu" and emulate is None
         self._turns = Turns(max(1, len(os.sched_getaffinity(0)) // torch.get_num_threads()) if is_cpu else 1)
         self._lock = threading.Lock()
+        self._opening = threading.Lock()  # one session at a time is opened; taken before `_lock`
         self._graphs: Dict[str, _Building] = {}
         self._sessions: Dict[str, RobotSession] = {}  # by robot id
         self._closed = threading.Event()
@@ -182,19 +183,26 @@ class Server(Control):
 
     def _session(self, robot_id: str, engine: Engine) -> RobotSession:
         """A new session; it replaces the robot's last one but keeps its link."""
-        with self._lock:
-            old = self._sessions.get(robot_id)
-            if old is None and len(self._sessions) >= self._limits.robots:
-                idle = min(self._sessions.values(), key=lambda s: s.heard)
+        with self._opening:  # links are made and closed outside `_lock`: that takes time, and heartbeats must go on
+            idle = None
+            with self._lock:
+                old = self._sessions.get(robot_id)
+                if old is None and len(self._sessions) >= self._limits.robots:
+                    idle = min(self._sessions.values(), key=lambda s: s.heard)
+                    del self._sessions[idle.robot_id]
+            if idle is not None:
                 _LOG.warning("robot %s makes room for %s", idle.robot_id, robot_id)
-                self._sessions.pop(idle.robot_id).close()
+                idle.close()
             if old is None:
                 link = self._make_link(robot_id)
                 link.subscribe(lambda message: self._dispatch(robot_id, message))
             else:
                 link = old.release()
-            session = self._sessions[robot_id] = RobotSession(
-                robot_id, new_nonce(), engine, link, self._turns)
+            session = RobotSession(robot_id, new_nonce(), engine, link, self._turns)
+            with self._lock:
+                self._sessions[robot_id] = session
+            if self._closed.is_set():
+                session.close()
         _LOG.info("robot %s runs graph %s", robot_id, engine.graph.hash[:12])
         return session
 
@@ -210,4 +218,7 @@ class Server(Control):
             wanting = sum(session.wants_processor for session in sessions)
             for session in sessions:
                 others = wanting - session.wants_processor
-                session.beat(max(0.0, (1 + others) / self._turns.slots - 1.0))
+                try:
+                    session.beat(max(0.0, (1 + others) / self._turns.slots - 1.0))
+                except Exception:  # one robot's trouble must not silence the server for the others
+                    _LOG.exception("no heartbeat to robot %s", session.robot_id)

@@ -78,6 +78,7 @@ class RobotSession:
         self._parts: Dict[int, Part] = {}  # by epoch
         self._joiner = Joiner()
         self._newest = 0  # frame
+        self._rows: Tuple[int, Dict[int, int]] = (0, {})  # frame, tensor -> rows that have come
         self._current: Optional[_Frame] = None
         self._recent: Deque[_Frame] = collections.deque(maxlen=_SPANS_KEPT)
         self._next_beat = 0.0
@@ -194,6 +195,8 @@ class RobotSession:
             if late:
                 raise TileError("a tile of frame {} after frame {} has begun".format(tile.frame, self._newest))
             whole = self._whole(tile, part)
+            if whole is not None:
+                self._count(whole, part)
             rows = None if whole is None else decode_tile(whole, part.arrives, self.engine.device)
         except TileError as error:
             self._acknowledge(tile, received, str(error))
@@ -206,6 +209,24 @@ class RobotSession:
             self._inbox.append((tile, rows))
             self._change.notify_all()
         self._acknowledge(tile, received)
+
+    def _count(self, tile: Tile, part: Part) -> None:
+        """Every row comes once; rows that come again and again would fill the memory.
+
+        Raises:
+            TileError: more rows of a tensor than the plan lets travel.
+        """
+        spec = part.arrives.get(tile.tensor)
+        if spec is None:
+            return  # refused below, with what was expected
+        with self._change:
+            if self._rows[0] != tile.frame:
+                self._rows = (tile.frame, {})
+            rows = self._rows[1].get(tile.tensor, 0) + max(0, tile.stop - tile.start)
+            if rows > spec.stop - spec.start:
+                raise TileError("a tile of tensor {}: {} rows of the frame have come, expected {}".format(
+                    tile.tensor, rows, spec.stop - spec.start))
+            self._rows[1][tile.tensor] = rows
 
     def _whole(self, tile: Tile, part: Part) -> Optional[Tile]:
         """A tile with all of its encoding; None while parts of it are on their way.

@@ -67,6 +67,7 @@ class RobotFrame:
         self.server_busy_s = 0.0
         self.downlink_s = 0.0
         self.was_beaten = False  # the robot alone had the result before the server
+        self.refused = ""  # why the server did not take a tile
         self._engine = engine
         self._pace = pace
         self._sender: Optional[TileSender] = None
@@ -130,6 +131,8 @@ class RobotFrame:
             if now < self._next_check:
                 return
             self._next_check = now + _CHECK_S / 2
+            if self.refused:
+                raise TakeOver("the server refused a tile: {}".format(self.refused))
             silent, allowed = now - max(pulse.heard, self.began), SILENCE_S + pulse.rtt
             if silent > allowed:
                 raise TakeOver("the server was silent for {:.0f} ms".format(silent * 1e3))
@@ -252,6 +255,7 @@ class RobotFrame:
 
     def _race(self, inputs: Sequence[torch.Tensor], beside: Beside) -> Tuple[torch.Tensor, ...]:
         """Compute alone, with an eye on what comes; the outputs of whoever is first."""
+        self._check = lambda: None  # whatever the link does now, the robot's own run goes on
         alone = beside.alone()
         try:
             outputs = alone.run_alone(inputs, self.look)

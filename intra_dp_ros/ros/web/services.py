@@ -6,6 +6,7 @@ import json
 import time
 from typing import Any, Callable, Dict, List, Sequence
 
+import genpy
 import rospy
 
 from intra_dp_ros.ros.frame_spans import measured_spans
@@ -76,13 +77,13 @@ class DetailsPoller(Wants):
             return {"problem": "its node is not known yet: nothing of it on /diagnostics"}
         try:
             status = self._status(node + "/get_status")
-        except (ServiceError, ValueError) as error:
+        except (ServiceError, ValueError, genpy.MessageException) as error:
             return {"problem": str(error)}
         servers, problem = [], ""
         for name in self._servers():
             try:
                 servers.append(self._status(name))
-            except (ServiceError, ValueError) as error:
+            except (ServiceError, ValueError, genpy.MessageException) as error:
                 problem = "the server does not tell its part: {}".format(error)
         try:
             return {"problem": problem, **_details_from(status, servers)}

@@ -15,11 +15,13 @@ def test_fairness():
 def test_shares_and_report(tmp_path):
     frames = [{"robot": robot, "segment": segment, "trace_s": 10 * segment + k * 0.1, "latency_ms": 100.0 + 100 * robot}
               for robot in (0, 1) for segment in (0, 1) for k in range(5)]
-    found = scaling.shares(frames)
+    found = scaling.shares(frames, 2)
     assert found["robots_mean_ms"] == [100.0, 200.0]
     assert found["frames_per_s"] == pytest.approx(5 / 0.5 + 5 / 0.6)
     assert found["fairness_latency"] == pytest.approx(0.9)
-    assert scaling.shares([])["frames_per_s"] is None
+    assert scaling.shares([], 2)["frames_per_s"] is None
+    starved = scaling.shares([f for f in frames if f["robot"] == 0], 4)  # three robots got nothing
+    assert starved["fairness_rate"] == pytest.approx(0.25) and starved["robots_mean_ms"] == [100.0]
     strategy = dict(found, mean_ms=150.0, p95_ms=200.0, frames_lost=0, share_local=0.0, share_offload=0.75,
                     server_cpu_share=0.5, cpu_share=None)
     cells = [{"model": "net", "trace": "t", "robots": n, "strategies": {"intra_dp": strategy}} for n in (1, 4)]

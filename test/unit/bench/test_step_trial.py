@@ -3,14 +3,15 @@ import pytest
 
 from intra_dp_ros.bench import step_trial
 from intra_dp_ros.bench.traces import open_trace
-from intra_dp_ros.wire.shaper import Trace
 
 
 def frame(began, latency_ms, **other):
-    return dict({"trace_s": began, "latency_ms": latency_ms, "bytes_up": 1, "outcome": "split", "reason": ""}, **other)
+    return dict({"sent": 50.0 + began, "latency_ms": latency_ms, "bytes_up": 1, "outcome": "split", "reason": ""},
+                **other)
 
 
-TRACE = Trace([0.0, 2.0, 3.0, 5.0], [12e6, 5e5, 12e6, 5e5], 6.0)
+CHANGES = [(50.0 + when, rate) for when, rate in (
+    (0.0, 12e6), (2.0, 5e5), (3.0, 12e6), (5.0, 5e5), (6.0, 12e6), (8.0, 5e5), (9.0, 12e6), (11.0, 5e5))]
 FRAMES = [frame(1.5, 400), frame(1.9, 500), frame(2.9, 300), frame(10.8, 250, reason="late"),
           frame(4.9, 200, bytes_up=0, outcome="local")]
 RISING = [frame(2.9, 400, bytes_up=0, outcome="local"), frame(2.8, 300, reason="begun on the robot; it rose"),
@@ -18,24 +19,24 @@ RISING = [frame(2.9, 400, bytes_up=0, outcome="local"), frame(2.8, 300, reason="
 
 
 def test_only_split_frames_that_a_fall_meets_count():
-    found = step_trial.hits(FRAMES, TRACE, 0.4)
+    found = step_trial.hits(FRAMES, CHANGES, 0.4)
     assert [tuple(h) for h in found] == [pytest.approx((0.25, 1.25)), pytest.approx((0.5, 0.625))]
 
 
 def test_frames_begun_alone_count_when_a_rise_meets_them():
-    risen = step_trial.rises(RISING, TRACE, 0.4)
+    risen = step_trial.rises(RISING, CHANGES, 0.4)
     assert [tuple(h) for h in risen] == [pytest.approx((0.25, 1.0)), pytest.approx((0.5, 0.75))]
-    found = step_trial.figures(RISING, TRACE, 0.4, True)
+    found = step_trial.figures(RISING, CHANGES, 0.4, True)
     assert found["rise_latency_mean"] == pytest.approx(0.875)
     assert (found["given"], found["given_latency_mean"]) == ([pytest.approx(0.75)], pytest.approx(0.75))
 
 
 def test_figures_and_table(tmp_path):
-    found = step_trial.figures(FRAMES, TRACE, 0.4, True)
+    found = step_trial.figures(FRAMES, CHANGES, 0.4, True)
     assert found["share_within"] == 0.5 and found["latency_max"] == pytest.approx(1.25)
-    assert found["floor_max"] == pytest.approx(1.5) and found["share_taken_over"] == 0.25
+    assert found["floor_max"] == pytest.approx(1.5)
     cells = [{"model": "net", "trace": "t", "steps": found},
-             {"model": "net", "trace": "t", "steps": step_trial.figures([], TRACE, 0.4, False)}]
+             {"model": "net", "trace": "t", "steps": step_trial.figures([], CHANGES, 0.4, False)}]
     lines = step_trial.table(cells)
     assert len(lines) == 4 and len({line.count("|") for line in lines}) == 1
     step_trial.picture(cells, str(tmp_path / "steps.png"))

@@ -26,7 +26,7 @@ function connection(words, className) {
 }
 
 function connect() {
-  socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/live`);
+  socket = new WebSocket(`ws://${location.host}/live`);
   socket.binaryType = "arraybuffer";
   heard = performance.now();
   socket.onmessage = event => {
@@ -40,14 +40,18 @@ function connect() {
     socket = null;
     asking = null;
     connection(event.reason ? `${event.reason}, trying again` : "disconnected, trying again", "bad");
+    if (news) showStrategies();
     setTimeout(connect, pause);
     pause = Math.min(LONGEST_PAUSE_MS, pause * 2);
   };
-  socket.onopen = () => { points = {}; details = {}; watch(); };
+  socket.onopen = () => { points = Object.create(null); details = Object.create(null); watch(); };
 }
 
+// Whether it was sent.
 function send(message) {
-  if (socket && socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
+  const isOpen = socket !== null && socket.readyState === WebSocket.OPEN;
+  if (isOpen) socket.send(JSON.stringify(message));
+  return isOpen;
 }
 
 // A page that nobody sees asks for nothing: a robot works only while somebody looks.
@@ -265,9 +269,12 @@ function showStrategies() {
 }
 
 function change(strategy) {
-  asking = strategy;
-  showAnswer(`asking ${chosen} for ${strategy} …`, "");
-  send({strategy: {robot: chosen, strategy}});
+  if (send({strategy: {robot: chosen, strategy}})) {
+    asking = strategy;
+    showAnswer(`asking ${chosen} for ${strategy} …`, "");
+  } else {
+    showAnswer("not connected", "bad");
+  }
   showStrategies();
 }
 
