@@ -55,7 +55,8 @@ def write_report(cells: Sequence[Mapping[str, Any]], path: str, arguments: Seque
         "Strategies take turns on the same pieces of the same trace, one frame after the other; latency is from the "
         "message with the image to the message with the result. Energy is the power model's, not measured; CPU is "
         "the robot's node as a share of one core. \"Measured / predicted\" is of the inference, without the frames "
-        "that the robot took over.".format(
+        "that were taken over, not run as planned, or given to the server in their middle. Means are over frames: a "
+        "strategy that stalls in a bad moment has fewer of them there.".format(
             first["machine"], first["link"], first["duplex"], first["load"]), ""]
     stem = os.path.splitext(path)[0]
     several = scaling.series(cells)

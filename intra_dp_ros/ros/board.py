@@ -63,6 +63,7 @@ class _Robot:
     frames: Deque[Tuple[int, float, InferenceStats]]  # number, when
     links: Deque[Tuple[int, float, BandwidthEstimate]]
     heard: float = 0.0
+    since: Optional[float] = None  # when its first frame was answered
     level: int = 0
     message: str = ""
     state: str = ""
@@ -99,6 +100,7 @@ class Board:
         with self._lock:
             robot = self._robot(msg.robot_id)
             robot.heard, robot.state = now, msg.state
+            robot.since = now if robot.since is None else robot.since
             self._add(robot.frames, now, msg)
 
     def on_bandwidth(self, msg: BandwidthEstimate, now: float) -> None:
@@ -185,7 +187,7 @@ class Board:
             name=name, node=robot.node, state=robot.state, silent_s=now - robot.heard if robot.heard else None,
             is_silent=now - robot.heard > SILENT_S, level=min(3, robot.level), message=robot.message, model=model,
             load=robot.load, frames=len(frames),
-            taken=sum(msg.outcome == InferenceStats.OUTCOME_TAKEOVER for _, msg in frames), **_means(frames, now),
+            taken=sum(msg.outcome == InferenceStats.OUTCOME_TAKEOVER for _, msg in frames), **_means(frames, now - (robot.since or 0.0)),
             last=_frame_values(robot.frames[-1][2]) if robot.frames else None,
             link=_link_values(*robot.links[-1][1:], now) if robot.links else None,
             pictures=tuple(self._pictures.get(robot.node, ())))
@@ -200,7 +202,7 @@ def _after(points: Deque[Tuple[int, float, Any]], since: int) -> List[Tuple[floa
     return found[::-1]
 
 
-def _means(frames: Sequence[Tuple[float, InferenceStats]], now: float) -> Dict[str, Optional[float]]:
+def _means(frames: Sequence[Tuple[float, InferenceStats]], known_s: float) -> Dict[str, Optional[float]]:
     names = ("rate_hz", "latency_s", "predicted_s", "bandwidth", "bytes_up", "energy_j")
     if not frames:
         return dict.fromkeys(names)
@@ -208,7 +210,7 @@ def _means(frames: Sequence[Tuple[float, InferenceStats]], now: float) -> Dict[s
     latencies = sorted(msg.latency for _, msg in frames)
     predicted = [msg.predicted for _, msg in frames if msg.predicted > 0]
     return dict(zip(names, (
-        count / min(RECENT_S, max(1.0, now - frames[0][0])), latencies[count // 2],
+        count / min(RECENT_S, max(1.0, known_s)), latencies[count // 2],
         sum(predicted) / len(predicted) if predicted else None, frames[-1][1].bandwidth,
         sum(msg.bytes_up for _, msg in frames) / count, sum(msg.energy for _, msg in frames) / count)))
 

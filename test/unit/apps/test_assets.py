@@ -77,6 +77,7 @@ def test_what_is_missing_is_said_and_not_raised(cache, registry, monkeypatch, ch
     lines = []
     assert assets.fetch(report=lines.append) == ["a.bin", "b.bin"]
     assert words in lines[-1] and "a.bin, b.bin" in lines[-1]
+    assert assets.main(["--check"]) == 1
     assert assets.main([]) == 0
 
 

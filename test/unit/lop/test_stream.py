@@ -160,6 +160,14 @@ def test_texts_that_are_no_plan(text):
         Plan.from_json(text)
 
 
+@pytest.mark.parametrize("time", ["NaN", "Infinity", "-1", "1" + "0" * 400])
+def test_a_plan_that_takes_no_time_that_exists(time):
+    text = local_plan(Tiling(record(lambda x: x * 2.0, (torch.zeros(1, 3, 8, 8),)).graph)).to_json()
+    assert '"predicted_ms":null' in text
+    with pytest.raises(PlanError, match="not a plan"):
+        Plan.from_json(text.replace('"predicted_ms":null', '"predicted_ms":' + time))
+
+
 def test_the_codec_of_volumes_is_for_classes_that_come_back_too():
     graph = record(lambda x: (x.argmax(1).to(torch.uint8), x * 0.5), (torch.zeros(1, 4, 8, 8),)).graph
     tiling = Tiling(graph, (2,))

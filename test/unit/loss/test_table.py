@@ -64,6 +64,11 @@ def test_lookup(table):
     assert table.lookup(LADDER[1] / 2) == 0
 
 
+def test_a_rung_of_a_longer_table_is_not_kept(table):
+    for beyond in (len(table.rungs), len(table.rungs) + 5):
+        assert table.lookup(1e6, beyond) == table.lookup(1e6)
+
+
 def test_hysteresis(table):
     bandwidths = [rung.bandwidth for rung in table.rungs]
     index = len(bandwidths) // 2

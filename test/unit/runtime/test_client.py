@@ -96,6 +96,14 @@ def test_same_call_same_result(make, detector, caplog):
     assert not got.places["maps"].is_inference()
 
 
+def test_keyword_arguments_in_any_order(make):
+    model = make(lambda **given: given["a"] * 2.0 - given["b"])
+    a, b = torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8)
+    for _ in range(2):
+        assert torch.allclose(model(b=b, a=a), a * 2.0 - b) and torch.allclose(model(a=a, b=b), a * 2.0 - b)
+        assert model.stats is not None, model.report()
+
+
 def test_plain_functions_and_whole_models(make, detector):
     model = make(lambda x: [detector.conv(x), (x, "word")])
     given = torch.rand(1, 3, 32, 32)

@@ -1,4 +1,5 @@
 """Robot and server in one process over a shaped link: every frame answered, exactly, whatever happens to the link."""
+import math
 import threading
 import time
 
@@ -11,8 +12,9 @@ from intra_dp_ros.runtime.exactness import TOLERANCE, relative_error
 from intra_dp_ros.runtime.config import RobotConfig
 from intra_dp_ros.runtime.robot import Robot
 from intra_dp_ros.runtime.server import Server
+from intra_dp_ros.runtime.split import RobotFrame
 from intra_dp_ros.wire.link import ControlError, InProcessLink
-from intra_dp_ros.wire.messages import OpenRequest
+from intra_dp_ros.wire.messages import PROBE, Heartbeat, OpenRequest, Tile
 from intra_dp_ros.wire.shaper import Trace, TraceShaper
 
 WAIT_S = 60.0
@@ -317,5 +319,72 @@ def test_a_link_that_rises_in_mid_frame(recording, tmp_path, cable, adaptive):
         else:
             assert not any([rises() for _ in range(2)]), outcomes
         assert answered(robot, next(source)).outcome in ("split", "local")
+    finally:
+        robot.close()
+
+
+def test_rows_that_come_twice_are_refused_and_the_frame_is_taken_over_at_once(recording, tmp_path, cable, monkeypatch):
+    cable.start_server()
+    robot = make_robot(recording, tmp_path, cable, strategy="offload")
+    source, send = images(), RobotFrame._send_inputs
+    try:
+        ready(robot, "offload")
+        until(lambda: answered(robot, next(source)).outcome == "split", "splitting")
+
+        def twice(frame, *arguments):
+            send(frame, *arguments)
+            send(frame, *arguments)
+
+        def refused():
+            stats = answered(robot, next(source))
+            return stats.outcome == "takeover" and "rows of the frame have come" in stats.reason
+        monkeypatch.setattr(RobotFrame, "_send_inputs", twice)
+        until(refused, "a refusal that comes before the results")
+        monkeypatch.undo()
+        until(lambda: answered(robot, next(source)).outcome == "split", "splitting again")
+    finally:
+        robot.close()
+
+
+def test_heartbeats_go_on_while_another_robot_is_let_in(recording, tmp_path, cable):
+    """Making a link talks to the ROS master, which may take long."""
+    begun = threading.Event()
+
+    def make_link(robot_id):
+        if robot_id == "robot":
+            return cable.server_end
+        begun.set()
+        time.sleep(1.0)
+        return InProcessLink.pair()[1]
+    cable.server = Server(cable.folder, make_link)
+    robot = make_robot(recording, tmp_path, cable, strategy="offload")
+    beats = []
+    cable.robot_end.subscribe(lambda message: beats.append(message) if isinstance(message, Heartbeat) else None)
+    try:
+        ready(robot, "offload")
+        other = threading.Thread(target=cable.server.open, args=(OpenRequest("slow", robot.engine.graph.hash),))
+        other.start()
+        assert begun.wait(10.0)
+        del beats[:]
+        other.join()
+        assert len(beats) >= 10
+    finally:
+        robot.close()
+
+
+def test_probing_can_be_switched_off_and_on(recording, tmp_path, cable):
+    cable.start_server()
+    robot = make_robot(recording, tmp_path, cable, strategy="offload")
+    probes = []
+    cable.server_end.subscribe(lambda m: probes.append(m) if isinstance(m, Tile) and m.tensor == PROBE else None)
+    try:
+        ready(robot, "offload")
+        robot.probe_every(math.inf)
+        time.sleep(0.3)
+        before = len(probes)
+        time.sleep(1.5)
+        assert len(probes) == before
+        robot.probe_every(0.05)
+        until(lambda: len(probes) > before, "a probe")
     finally:
         robot.close()

@@ -119,6 +119,19 @@ def test_few_bytes_in_flight(receiver, tiling):
         sender.close()
 
 
+def test_what_is_queued_counts_as_it_will_be_encoded(receiver, tiling):
+    pytest.importorskip("cv2", reason="OpenCV is not installed")
+    receiver.acknowledges = False
+    sender = start(receiver, tiling, window=lambda: 1)
+    try:
+        assert sender.traffic().queued == 0
+        sender.put(0, 0, torch.zeros((1, ROWS, COLUMNS, 3), dtype=torch.uint8), "png")
+        receiver.wait(1)
+        assert 0 < sender.traffic().queued < 5000  # of 230 kB that are not sent yet
+    finally:
+        sender.close()
+
+
 def test_a_new_frame_drops_the_old_one(receiver, tiling):
     receiver.acknowledges = False
     sender = start(receiver, tiling)

@@ -1,0 +1,121 @@
+"""Plans made in the background: their numbers, what goes wrong while they are made, what a rise may use."""
+import os
+import time
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from intra_dp_ros.graph.record import record
+from intra_dp_ros.lop.axis import prepare
+from intra_dp_ros.loss import table as tables
+from intra_dp_ros.loss.energy import PowerModel
+from intra_dp_ros.loss.link_model import LinkModel
+from intra_dp_ros.loss.objective import Objective
+from intra_dp_ros.runtime import planner as planning
+from intra_dp_ros.runtime.choice import Choice, Situation
+from intra_dp_ros.runtime.engine import Engine
+from intra_dp_ros.runtime.planner import Planner
+
+WAIT_S = 30.0
+
+
+def until(condition):
+    end = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory):
+    torch.set_num_threads(1)
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, 2, 1), torch.nn.ReLU(), torch.nn.Conv2d(8, 4, 3, 2, 1)).eval()
+    recording = prepare(record(net, (torch.zeros(1, 3, 128, 128),)))
+    made = Engine(recording.graph, recording.weights, "cpu")
+    made.measure(str(tmp_path_factory.mktemp("profiles")))
+    return made
+
+
+@pytest.fixture
+def made(engine, tmp_path):
+    """A planner, and all plans that it has ever given."""
+    given = []
+    planner = Planner(engine, 40.0, LinkModel(1e6, 1e6, 0.002), "raw", Objective(), PowerModel(),
+                      str(tmp_path / "plans"), given.append)
+    planner.server_is(engine.profile)
+    yield planner, given
+    planner.close()
+
+
+def test_no_number_is_used_twice(made):
+    planner, given = made
+    for strategy in ("offload", "local", "neurosurgeon"):  # the second has local plans only, which have number 0
+        planner.want(strategy)
+        until(lambda: planner.is_current(strategy))
+    numbers = {name: {p.epoch for p in planner.table(name).plans if not p.is_local}
+               for name in ("offload", "neurosurgeon")}
+    assert numbers["offload"] and numbers["neurosurgeon"] and not numbers["offload"] & numbers["neurosurgeon"]
+    assert not {p.epoch for p in planner.table("local").plans} - {0}
+    planner.load_is(2.0)
+    until(lambda: all(planner.is_current(s) for s in ("offload", "local", "neurosurgeon")))
+    again = {p.epoch for p in planner.table("offload").plans if not p.is_local}
+    assert min(again) > max(numbers["neurosurgeon"])
+
+
+def test_a_disk_that_cannot_be_written_to_costs_no_plans(made, monkeypatch, caplog):
+    def full(*_):
+        raise OSError("no space left on device")
+    monkeypatch.setattr(tables, "save", full)
+    planner, _ = made
+    planner.want("offload")
+    until(lambda: planner.is_current("offload"))
+    assert "no space left" in caplog.text
+
+
+def test_what_failed_is_tried_again_under_other_aims(made, monkeypatch):
+    build, asked = tables.build, []
+
+    def fails_first(*arguments, **options):
+        asked.append(1)
+        if len(asked) == 1:
+            raise RuntimeError("out of memory")
+        return build(*arguments, **options)
+    monkeypatch.setattr(tables, "build", fails_first)
+    planner, _ = made
+    planner.want("offload")
+    until(lambda: len(asked) == 1)
+    time.sleep(0.2)
+    assert len(asked) == 1 and planner.table("offload") is None
+    planner.load_is(2.0)
+    until(lambda: planner.is_current("offload"))
+
+
+def test_plans_of_a_stopped_search_are_not_kept(made, monkeypatch, tmp_path):
+    build, asked = tables.build, []
+
+    def waits_first(*arguments, should_stop, **options):
+        asked.append(1)
+        until(lambda: len(asked) > 1 or should_stop())
+        return build(*arguments, should_stop=should_stop, **options)
+    monkeypatch.setattr(planning.tables, "build", waits_first)
+    planner, _ = made
+    planner.want("offload")
+    until(lambda: len(asked) == 1)
+    planner.load_is(2.0)
+    until(lambda: planner.is_current("offload"))
+    assert len(asked) == 2 and len(os.listdir(str(tmp_path / "plans"))) == 1
+
+
+def test_a_frame_is_not_given_to_a_plan_that_rests():
+    plan = SimpleNamespace(epoch=3, is_local=False, predicted_ms=10.0)
+    part = SimpleNamespace(plan=plan, is_shared=False)
+    local = SimpleNamespace(plan=SimpleNamespace(epoch=0, is_local=True, predicted_ms=None))
+    choice = Choice(local, 0.5, lambda bandwidth: None)
+    choice.renew({3: part})
+    table = SimpleNamespace(rungs=[SimpleNamespace(plan=plan)], lookup=lambda bandwidth, current=None: 0)
+    now = Situation("intra_dp", table, None, SimpleNamespace(is_alive=True, confirmed={3}), 1e6)
+    assert choice.server_alone(now, 1.0) is part
+    for _ in range(20):
+        choice.learn(part, 0.01, 5.0)  # far slower than the robot alone
+    assert choice.server_alone(now, 1.0) is None
