@@ -331,15 +331,15 @@ def test_rows_that_come_twice_are_refused_and_the_frame_is_taken_over_at_once(re
         ready(robot, "offload")
         until(lambda: answered(robot, next(source)).outcome == "split", "splitting")
 
-        def twice(frame, *arguments):
-            send(frame, *arguments)
-            send(frame, *arguments)
+        def twice(frame, inputs, given):
+            frame._sender.put(robot.engine.graph.inputs[0], 0, inputs[0][:, :120], "raw")
+            send(frame, inputs, given)  # the last 120 rows are too many: the server never has them all
 
         def refused():
             stats = answered(robot, next(source))
             return stats.outcome == "takeover" and "rows of the frame have come" in stats.reason
         monkeypatch.setattr(RobotFrame, "_send_inputs", twice)
-        until(refused, "a refusal that comes before the results")
+        until(refused, "a take-over because of a refusal")
         monkeypatch.undo()
         until(lambda: answered(robot, next(source)).outcome == "split", "splitting again")
     finally:
