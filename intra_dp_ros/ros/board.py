@@ -187,7 +187,8 @@ class Board:
             name=name, node=robot.node, state=robot.state, silent_s=now - robot.heard if robot.heard else None,
             is_silent=now - robot.heard > SILENT_S, level=min(3, robot.level), message=robot.message, model=model,
             load=robot.load, frames=len(frames),
-            taken=sum(msg.outcome == InferenceStats.OUTCOME_TAKEOVER for _, msg in frames), **_means(frames, now - (robot.since or 0.0)),
+            taken=sum(msg.outcome == InferenceStats.OUTCOME_TAKEOVER for _, msg in frames),
+            **_means(frames, now - (robot.since or 0.0)),
             last=_frame_values(robot.frames[-1][2]) if robot.frames else None,
             link=_link_values(*robot.links[-1][1:], now) if robot.links else None,
             pictures=tuple(self._pictures.get(robot.node, ())))
