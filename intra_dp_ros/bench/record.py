@@ -101,9 +101,7 @@ class DemoRecord:
         Raises:
             OSError: the file cannot be written.
         """
-        with open(path, "w", encoding="utf-8") as stream:
-            json.dump(dict(asdict(self), format=FORMAT_VERSION), stream, indent=1, sort_keys=True)
-            stream.write("\n")
+        write(self, path, FORMAT_VERSION, indent=1, sort_keys=True)
 
     @classmethod
     def from_json(cls, path: str) -> "DemoRecord":
@@ -113,22 +111,52 @@ class DemoRecord:
             OSError: the file cannot be read.
             RecordError: it is no record of this version.
         """
-        try:
-            with open(path, encoding="utf-8") as stream:
-                data = json.load(stream)
-            version = data.pop("format", None)
-            if version != FORMAT_VERSION:
-                raise RecordError("format {} instead of {}; run the demo again".format(version, FORMAT_VERSION))
-            for name, item in _LISTS.items():
-                data[name] = tuple(build(item, entry) for entry in data[name])
-            data["input_shape"] = tuple(data.get("input_shape", ()))
-            return build(cls, data)
-        except (RecordError, KeyError, TypeError, AttributeError, json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise RecordError("{} is no demo record: {}".format(path, error)) from None
+        return read(cls, path, FORMAT_VERSION, "demo", _LISTS, "input_shape")
 
 
 _LISTS = {"samples": FrameSample, "bandwidth": BandwidthPoint, "measured_spans": Span, "predicted_spans": Span}
 _T = TypeVar("_T")
+
+
+def write(record: Any, path: str, version: int, **style: Any) -> None:
+    """Write a dataclass as JSON.
+
+    Args:
+        style: for `json.dump`.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    with open(path, "w", encoding="utf-8") as stream:
+        json.dump(dict(asdict(record), format=version), stream, **style)
+        stream.write("\n")
+
+
+def read(kind: Type[_T], path: str, version: int, what: str, lists: Mapping[str, type], plain: str) -> _T:
+    """Read what `write` wrote.
+
+    Args:
+        what: that makes such records: demo, soak.
+        lists: field -> what its entries are.
+        plain: the field that is a tuple of plain values.
+
+    Raises:
+        OSError: the file cannot be read.
+        RecordError: it is no record of this version.
+    """
+    try:
+        with open(path, encoding="utf-8") as stream:
+            data: Dict[str, Any] = json.load(stream)
+        found = data.pop("format", None)
+        if found != version:
+            raise RecordError("format {} instead of {}; run the {} again".format(found, version, what))
+        for name, item in lists.items():
+            data[name] = tuple(build(item, entry) for entry in data[name])
+        if plain in data:  # else the dataclass has a default for it, or says that it is missing
+            data[plain] = tuple(data[plain])
+        return build(kind, data)
+    except (RecordError, KeyError, TypeError, AttributeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RecordError("{} is no {} record: {}".format(path, what, error)) from None
 
 
 def build(kind: Type[_T], data: Mapping[str, Any]) -> _T:

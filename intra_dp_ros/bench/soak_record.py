@@ -2,11 +2,10 @@
 
 Times are seconds since the first sensor message, on one clock of one machine; stamps are those of the messages [ns].
 """
-import json
-from dataclasses import asdict, dataclass
-from typing import Any, Dict, Tuple
+from dataclasses import dataclass
+from typing import Dict, Tuple
 
-from intra_dp_ros.bench.record import RecordError, build
+from intra_dp_ros.bench.record import read, write
 
 FORMAT_VERSION = 1
 NOT_CHECKED = -1.0  # rel_error of frames that the node did not compare with the unsplit model
@@ -115,9 +114,7 @@ class SoakRecord:
         Raises:
             OSError: the file cannot be written.
         """
-        with open(path, "w", encoding="utf-8") as stream:
-            json.dump(dict(asdict(self), format=FORMAT_VERSION), stream)
-            stream.write("\n")
+        write(self, path, FORMAT_VERSION)
 
     @classmethod
     def from_json(cls, path: str) -> "SoakRecord":
@@ -127,18 +124,7 @@ class SoakRecord:
             OSError: the file cannot be read.
             RecordError: it is no record of this version.
         """
-        try:
-            with open(path, encoding="utf-8") as stream:
-                data: Dict[str, Any] = json.load(stream)
-            version = data.pop("format", None)
-            if version != FORMAT_VERSION:
-                raise RecordError("format {} instead of {}; run the soak again".format(version, FORMAT_VERSION))
-            for name, item in _LISTS.items():
-                data[name] = tuple(build(item, entry) for entry in data[name])
-            data["gone"] = tuple(data["gone"])
-            return build(cls, data)
-        except (RecordError, KeyError, TypeError, AttributeError, json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise RecordError("{} is no soak record: {}".format(path, error)) from None
+        return read(cls, path, FORMAT_VERSION, "soak", _LISTS, "gone")
 
 
 _LISTS = {"sent": Sent, "results": Result, "frames": Frame, "memory": Memory, "link": Link, "compared": Compared}

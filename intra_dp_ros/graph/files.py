@@ -4,11 +4,12 @@ import tempfile
 
 
 def write_atomically(path: str, data: bytes) -> None:
-    """Replace a file, in a folder that exists: whoever reads it meanwhile finds the old or the new one.
+    """Replace a file; its folder is made.  Whoever reads it meanwhile finds the old or the new one.
 
     Raises:
         OSError: it cannot be written; the old file stays.
     """
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -101,7 +101,6 @@ def load(folder: str, graph: str, device: str) -> Optional[Profile]:
 def save(folder: str, profile: Profile) -> str:
     """Write a profile where `load` finds it, all or nothing.  Returns its path."""
     path = cache_path(folder, profile.graph, profile.device)
-    os.makedirs(folder, exist_ok=True)
     write_atomically(path, profile.to_json().encode("utf-8"))
     return path
 

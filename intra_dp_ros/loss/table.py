@@ -139,7 +139,6 @@ def _step(value: float, width: float) -> int:
 
 def save(folder: str, name: str, table: PlanTable) -> None:
     """Keep a table, all or nothing."""
-    os.makedirs(folder, exist_ok=True)
     rungs = [[r.bandwidth, r.plan.to_json()] for r in table.rungs]
     write_atomically(os.path.join(folder, name + ".json"),
                      json.dumps({"strategy": table.strategy, "rungs": rungs}).encode("utf-8"))

@@ -8,11 +8,9 @@ import json
 import math
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
-import traceback
 from contextlib import contextmanager
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
@@ -25,6 +23,7 @@ from intra_dp_ros.ros.demo_apps import APPS, Heard
 from intra_dp_ros.ros.demo_listener import Listener
 from intra_dp_ros.ros.frame_spans import measured_spans
 from intra_dp_ros.ros.own_master import LaunchError, OwnMaster
+from intra_dp_ros.ros.program import run_to_the_end
 from intra_dp_ros.ros.readiness import wait_until_ready
 from intra_dp_ros.runtime.engine import device_name
 from intra_dp_ros.wire.shaper import Trace
@@ -248,22 +247,7 @@ def _player(bag: str) -> Iterator[subprocess.Popen]:
 
 def main() -> None:
     """Run the demo."""
-    for sign in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(sign, lambda *_: sys.exit(143))
-    try:
-        code = Demo(parse()).run()
-    except (LaunchError, OSError, ValueError) as error:
-        print("demo: {}".format(error), file=sys.stderr)
-        code = 1
-    except KeyboardInterrupt:
-        code = 130
-    except SystemExit as error:  # also of --help
-        code = int(error.code or 0)
-    except BaseException:
-        traceback.print_exc()
-        code = 1
-    sys.stdout.flush()
-    os._exit(code)  # rospy's threads do not end by themselves without a signal
+    run_to_the_end("demo", lambda: Demo(parse()).run(), (LaunchError, OSError, ValueError))
 
 
 if __name__ == "__main__":

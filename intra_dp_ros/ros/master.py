@@ -16,7 +16,13 @@ class MasterError(RuntimeError):
     """The master did not answer."""
 
 
-class _Transport(xmlrpc.client.Transport):
+#: What a call of XML-RPC raises when the other side is gone, ends in mid-sentence, or is another program.
+RPC_ERRORS = (OSError, ValueError, TypeError, http.client.HTTPException, xmlrpc.client.Error, ExpatError)
+
+
+class TimedTransport(xmlrpc.client.Transport):
+    """XML-RPC with a timeout [s]."""
+
     def __init__(self, timeout_s: float) -> None:
         super().__init__()
         self._timeout_s = timeout_s
@@ -99,10 +105,9 @@ class Master:
 
     def _ask(self, uri: str, method: str, *arguments: Any) -> Any:
         try:
-            proxy = xmlrpc.client.ServerProxy(uri, transport=_Transport(self._timeout_s))
+            proxy = xmlrpc.client.ServerProxy(uri, transport=TimedTransport(self._timeout_s))
             code, message, value = getattr(proxy, method)(self._name, *arguments)
-        except (OSError, ValueError, TypeError, http.client.HTTPException, xmlrpc.client.Error,
-                ExpatError) as error:
+        except RPC_ERRORS as error:
             raise MasterError("{} of {} failed: {!r}".format(method, uri, error)) from None
         if code != 1:
             raise MasterError("{} of {}: {}".format(method, uri, message))

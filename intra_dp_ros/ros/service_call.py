@@ -4,7 +4,6 @@ rospy's proxies may block for ever, and a call that is given up leaves a thread 
 the same protocol (TCPROS) on a socket of our own.  One call at a time; a connection that failed is closed.
 """
 import fcntl
-import http.client
 import io
 import select
 import socket
@@ -14,10 +13,11 @@ import time
 import xmlrpc.client
 from typing import Any, Dict, Tuple, Type
 from urllib.parse import urlparse
-from xml.parsers.expat import ExpatError
 
 import rosgraph
 import rospy
+
+from intra_dp_ros.ros.master import RPC_ERRORS, TimedTransport
 
 _LOOK_S = 0.1  # between looks at what the other side has acknowledged
 _NO_SERVER = "start the server (roslaunch intra_dp_ros server.launch) and give both sides the same ns"
@@ -37,19 +37,6 @@ class ServiceError(RuntimeError):
         self.is_answer = is_answer
 
 
-class _Transport(xmlrpc.client.Transport):
-    """XML-RPC with a timeout."""
-
-    def __init__(self, timeout_s: float) -> None:
-        super().__init__()
-        self._timeout_s = timeout_s
-
-    def make_connection(self, host: Any) -> Any:
-        connection = super().make_connection(host)
-        connection.timeout = self._timeout_s
-        return connection
-
-
 def find_service(name: str, timeout_s: float, remedy: str = _NO_SERVER) -> Tuple[str, int]:
     """Host and port of a service, asked of the ROS master.
 
@@ -63,9 +50,9 @@ def find_service(name: str, timeout_s: float, remedy: str = _NO_SERVER) -> Tuple
     """
     uri = rosgraph.get_master_uri()
     try:
-        with xmlrpc.client.ServerProxy(uri, transport=_Transport(timeout_s)) as master:
+        with xmlrpc.client.ServerProxy(uri, transport=TimedTransport(timeout_s)) as master:
             code, _, found = master.lookupService(rospy.get_name(), name)
-    except (OSError, xmlrpc.client.Error, ValueError, TypeError, http.client.HTTPException, ExpatError) as error:
+    except RPC_ERRORS as error:
         raise ServiceError("the ROS master {} does not answer: {}".format(uri, error)) from None
     place = urlparse(found) if code == 1 else None
     if place is None or not place.hostname or not place.port:

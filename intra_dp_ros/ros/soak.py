@@ -11,7 +11,6 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import cv2
@@ -30,6 +29,7 @@ from intra_dp_ros.loss.strategies import STRATEGIES
 from intra_dp_ros.ros.demo_apps import APPS, CONFIG
 from intra_dp_ros.ros.master import Master, MasterError
 from intra_dp_ros.ros.own_master import LaunchError, OwnMaster
+from intra_dp_ros.ros.program import run_to_the_end
 from intra_dp_ros.ros.readiness import wait_until_ready
 from intra_dp_ros.ros.soak_inputs import SOAK_APPS
 from intra_dp_ros.ros.soak_listener import SoakListener
@@ -309,25 +309,11 @@ def run(options: argparse.Namespace) -> int:
 
 def main() -> None:
     """Run the soak."""
-    for sign in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(sign, lambda *_: sys.exit(143))
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with it ignored
     options = parse()
     use_threads(1)
-    try:
-        code = run(options)
-    except (LaunchError, ModelError, MasterError, RecordError, OSError, ValueError) as error:
-        print("soak: {}".format(error), file=sys.stderr)
-        code = 1
-    except KeyboardInterrupt:
-        code = 130
-    except SystemExit as error:
-        code = int(error.code or 0)
-    except BaseException:
-        traceback.print_exc()
-        code = 1
-    sys.stdout.flush()
-    os._exit(code)  # rospy's threads do not end by themselves without a signal
+    run_to_the_end("soak", lambda: run(options),
+                   (LaunchError, ModelError, MasterError, RecordError, OSError, ValueError))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ _LOG = logging.getLogger(__name__)
 # Read from a socket at once: rospy's 64 kB would make large tiles slow.  Not more: a thread holds such a buffer while
 # it waits, a server five for every robot, and large ones that come and go leave holes in the heap that no tensor fits.
 _BUFFER_BYTES = 2 ** 18
+_LENGTH_BYTES = 4  # of an array, before it
 _LONGEST_PAUSE_S = 2.0  # between two attempts to subscribe anew
 _MOST_BYTES = MAX_BYTES + (1 << 16)  # of a message with all its fields
 
@@ -150,13 +151,13 @@ def read(name: str, data: bytes) -> Tuple[Message, ...]:
     if len(data) > _MOST_BYTES:
         raise conversions.MessageError("{} bytes, expected at most {}".format(len(data), _MOST_BYTES))
     topic = LINK_TOPICS[name]
-    if topic.most and len(data) >= 4 and struct.unpack_from("<I", data)[0] > topic.most:  # before they are made
-        raise conversions.MessageError("{} entries, expected at most {}".format(
-            struct.unpack_from("<I", data)[0], topic.most))
+    count = struct.unpack_from("<I", data)[0] if topic.most and len(data) >= _LENGTH_BYTES else 0
+    if count > topic.most:  # before they are made
+        raise conversions.MessageError("{} entries, expected at most {}".format(count, topic.most))
     try:
         msg = topic.cls().deserialize(data)
         messages = topic.from_msg(msg)
-        nbytes = topic.extra_bytes + sum(map(serialised_bytes, messages))
+        nbytes = (_LENGTH_BYTES if topic.most else 0) + sum(map(serialised_bytes, messages))
     except (genpy.DeserializationError, UnicodeError) as error:
         raise conversions.MessageError("{} bytes that are no {}: {}".format(
             len(data), topic.cls._type, error)) from None

@@ -20,7 +20,6 @@ class Topic:
     cls: Type[genpy.Message]  # what is published on it
     from_msg: Callable[[Any], Tuple[Message, ...]]  # to the wire's messages; raises conversions.MessageError
     queue_size: int  # messages waiting in the publisher, the oldest goes first
-    extra_bytes: int = 0  # that the published message is longer than the wire's [byte]
     most: int = 0  # of an array, whose length then comes first; 0: the message is none
 
 
@@ -33,7 +32,6 @@ def _one(convert: Callable[[Any], Message]) -> Callable[[Any], Tuple[Message, ..
 # window already, and losing one costs the frame: theirs is a bound on memory only.
 _TILES = 512
 _CONTROL = 64
-_LENGTH_BYTES = 4  # of an array
 
 #: Topics below <ns>/<robot>/.
 LINK_TOPICS: Dict[str, Topic] = {
@@ -41,10 +39,10 @@ LINK_TOPICS: Dict[str, Topic] = {
     "probe": Topic(ROBOT, TensorTile, _one(conversions.tile_from_msg), 8),
     "plan": Topic(ROBOT, PlanInfo, _one(conversions.plan_from_msg), _CONTROL),
     "heartbeat_up": Topic(ROBOT, Heartbeat, _one(conversions.heartbeat_from_msg), 4),
-    "ack_down": Topic(ROBOT, TileAcks, conversions.acks_from_msg, _TILES, _LENGTH_BYTES, conversions.MAX_ACKS),
+    "ack_down": Topic(ROBOT, TileAcks, conversions.acks_from_msg, _TILES, conversions.MAX_ACKS),
     "down": Topic(SERVER, TensorTile, _one(conversions.tile_from_msg), _TILES),
     "heartbeat_down": Topic(SERVER, Heartbeat, _one(conversions.heartbeat_from_msg), 4),
-    "ack_up": Topic(SERVER, TileAcks, conversions.acks_from_msg, _TILES, _LENGTH_BYTES, conversions.MAX_ACKS),
+    "ack_up": Topic(SERVER, TileAcks, conversions.acks_from_msg, _TILES, conversions.MAX_ACKS),
 }
 #: From the monitor to the robot's node, on the robot itself.
 BANDWIDTH = "bandwidth"

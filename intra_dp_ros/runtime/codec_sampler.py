@@ -93,7 +93,7 @@ class CodecCosts:
         found: Costs = {}
         try:
             found = sampled(self._tiling, codec, values, source)
-            _save(self._path(codec), found)
+            write_atomically(self._path(codec), json.dumps(found).encode("utf-8"))
         except (CodecError, OSError) as error:
             _LOG.warning("what codec %s costs on real data is not known: %s", codec, error)
         with self._lock:
@@ -105,13 +105,8 @@ class CodecCosts:
         return os.path.join(self._folder, "{}-{}.json".format(self._tiling.graph.hash, codec.replace("+", "_")))
 
 
-def _save(path: str, costs: Costs) -> None:
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    write_atomically(path, json.dumps(costs).encode("utf-8"))
-
-
 def _load(path: str) -> Costs:
-    """What `_save` kept; nothing when it is not there or damaged."""
+    """What was kept; nothing when it is not there or damaged."""
     try:
         with open(path, encoding="utf-8") as file:
             raw: Dict[str, List[float]] = json.load(file)

@@ -73,7 +73,8 @@ class Planner:
     def want(self, strategy: str) -> None:
         """Have the plans of a strategy made, if they are not yet."""
         with self._change:
-            self._wanted += [] if strategy in self._wanted else [strategy]
+            if strategy not in self._wanted:
+                self._wanted.append(strategy)
             self._failed -= {strategy}
             self._change.notify_all()
 
