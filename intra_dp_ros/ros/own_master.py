@@ -75,8 +75,8 @@ class OwnMaster:
             self._process.wait(timeout=_STOP_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            for node in nodes:
-                try:
-                    node.kill()
-                except psutil.Error:
-                    pass  # gone meanwhile
+        for node in nodes:  # a launch killed, or struck before it could ask them, leaves them behind
+            try:
+                node.kill()
+            except psutil.Error:
+                pass  # gone, as a rule

@@ -15,21 +15,32 @@ LAUNCH = """
 import signal, subprocess, sys, time
 {0}
 node = subprocess.Popen([sys.executable, "-c", "import signal, time; {0}; time.sleep(60)"], start_new_session=True)
-print(node.pid, flush=True)
+{1}
+"""
+
+#: Asks its node to end, or is struck before it could.
+ORDERLY = """
 try:
+    print(node.pid, flush=True)
     time.sleep(60)
 finally:
     node.send_signal(signal.SIGINT)
     node.wait()
 """
+HASTY = """
+print(node.pid, flush=True)
+time.sleep(60)
+"""
+DEAF = "signal.signal(signal.SIGINT, signal.SIG_IGN)"
 
 
-@pytest.mark.parametrize("deafness", ["pass", "signal.signal(signal.SIGINT, signal.SIG_IGN)"], ids=["asked", "killed"])
-def test_nothing_is_left(monkeypatch, tmp_path, deafness):
-    monkeypatch.setattr(own_master, "_STOP_S", 30.0 if deafness == "pass" else 1.0)
+@pytest.mark.parametrize("deafness, end", [("pass", ORDERLY), (DEAF, ORDERLY), ("pass", HASTY)],
+                         ids=["asked", "killed", "left behind"])
+def test_nothing_is_left(monkeypatch, tmp_path, deafness, end):
+    monkeypatch.setattr(own_master, "_STOP_S", 1.0 if deafness == DEAF else 30.0)
     master = own_master.OwnMaster("none.launch", (), str(tmp_path / "log"))
     master.stop()  # nothing was started
-    process = subprocess.Popen([sys.executable, "-c", LAUNCH.format(deafness)], stdout=subprocess.PIPE,
+    process = subprocess.Popen([sys.executable, "-c", LAUNCH.format(deafness, end)], stdout=subprocess.PIPE,
                                stderr=subprocess.DEVNULL, start_new_session=True)
     node = psutil.Process(int(process.stdout.readline()))
     master._process = process
