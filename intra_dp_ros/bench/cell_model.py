@@ -22,9 +22,9 @@ from intra_dp_ros.loss.objective import Objective
 from intra_dp_ros.loss.profile import Profile
 from intra_dp_ros.lop.axis import prepare
 from intra_dp_ros.lop.tiling import Tiling
+from intra_dp_ros.runtime.aim import MESSAGE_S
 from intra_dp_ros.runtime.codec_sampler import CodecCosts
 from intra_dp_ros.runtime.config import RobotConfig
-from intra_dp_ros.runtime.robot import MESSAGE_S
 from intra_dp_ros.runtime.sender import TILE_BYTES
 from intra_dp_ros.wire.shaper import Trace
 

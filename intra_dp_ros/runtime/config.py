@@ -17,7 +17,7 @@ class RobotConfig:
     device: str = "cpu"
     slowdown: float = 1.0  # emulated slower processor
     duplex: str = HALF  # of the link
-    rtt_s: float = 0.002  # assumed when planning [s]
+    rtt_s: float = 0.002  # round trip assumed until heartbeats have measured it [s]
     adaptive: bool = True  # frames change sides when the link falls or rises in their middle
     input_codec: str = "raw"  # for graph inputs
     power: PowerModel = PowerModel()

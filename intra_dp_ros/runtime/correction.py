@@ -13,13 +13,20 @@ from intra_dp_ros.lop.plan import Plan
 _WEIGHT = 0.2  # of the newest frame in a plan's mean
 _ENOUGH = 5  # frames of a plan that make its mean worth acting on
 _MARGIN = 1.05  # a plan must be so many times slower than a local run to be left out: measurements are noisy
-_REST_S = 15.0  # a plan left out is tried again after this long: what was wrong may have passed
+_REST_S = 2.0  # a plan left out is tried again after this long: what was wrong may have passed
+_LONGEST_REST_S = 32.0  # as it may not have, it rests twice as long every time
 _MOST = 4.0  # one frame's surprise counts no more than this factor
 
 
 class _Mean(NamedTuple):
     ratio: float  # measured to predicted, exponentially weighted
+    latency_s: float  # measured, likewise
     frames: int
+
+    def with_frame(self, ratio: float, latency_s: float) -> "_Mean":
+        """After one more frame."""
+        return _Mean(self.ratio + _WEIGHT * (ratio - self.ratio),
+                     self.latency_s + _WEIGHT * (latency_s - self.latency_s), self.frames + 1)
 
 
 class Correction:
@@ -33,6 +40,7 @@ class Correction:
         self._clock = clock
         self._means: Dict[int, _Mean] = {}  # by epoch
         self._resting: Dict[int, Tuple[float, str]] = {}  # epoch -> until when it is left out, and why
+        self._rest_s: Dict[int, float] = {}  # epoch -> how long it rests the next time
 
     def add(self, epoch: int, predicted_s: float, measured_s: float, local_s: float) -> None:
         """A frame is done.
@@ -46,18 +54,24 @@ class Correction:
         if predicted_s <= 0:
             return
         ratio = min(_MOST, max(1.0 / _MOST, measured_s / predicted_s))
-        old = self._means.get(epoch)
-        mean = _Mean(ratio, 1) if old is None else _Mean(old.ratio + _WEIGHT * (ratio - old.ratio), old.frames + 1)
-        self._means[epoch] = mean
+        old, latency_s = self._means.get(epoch), ratio * predicted_s
+        mean = self._means[epoch] = _Mean(ratio, latency_s, 1) if old is None else old.with_frame(ratio, latency_s)
         alone = local_s * self.factor(0)
-        if epoch and mean.frames >= _ENOUGH and mean.ratio * predicted_s > _MARGIN * alone:
-            self._resting[epoch] = (self._clock() + _REST_S, "plan {} took {:.0f} ms, a local run takes {:.0f}".format(
-                epoch, mean.ratio * predicted_s * 1e3, alone * 1e3))
-            del self._means[epoch]
+        if not epoch or mean.frames < _ENOUGH:
+            return
+        if mean.latency_s <= _MARGIN * alone:  # of several: one may have met a bad moment of the link
+            self._rest_s.pop(epoch, None)
+            return
+        rest_s = self._rest_s.get(epoch, _REST_S)
+        self._rest_s[epoch] = min(_LONGEST_REST_S, 2 * rest_s)
+        self._resting[epoch] = (self._clock() + rest_s, "plan {} took {:.0f} ms, a local run takes {:.0f}".format(
+            epoch, mean.latency_s * 1e3, alone * 1e3))
+        del self._means[epoch]
 
     def forget(self) -> None:
         """Of plans with the server; a local run's predictions stay what they were."""
         self._means = {epoch: mean for epoch, mean in self._means.items() if epoch == 0}
+        self._rest_s.clear()
 
     def factor(self, epoch: int) -> float:
         """By what a prediction for this plan is to be multiplied."""

@@ -94,9 +94,9 @@ class Planner:
                 self._renew()
 
     def aim(self, link: LinkModel, codec: str, objective: Objective) -> None:
-        """Plan for other codec costs or another objective; the plans that are there serve until new ones are ready."""
+        """Plan for another link or objective; the plans that are there serve until new ones are ready."""
         with self._change:
-            if (link.codecs, codec, objective) != (self._link.codecs, self._codec, self._objective):
+            if (link, codec, objective) != (self._link, self._codec, self._objective):
                 self._link, self._codec, self._objective = link, codec, objective
                 self._renew()
 

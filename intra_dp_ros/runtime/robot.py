@@ -16,24 +16,22 @@ import torch
 from intra_dp_ros.graph.record import Recording
 from intra_dp_ros.lop.axis import prepare
 from intra_dp_ros.lop.plan import Plan, local_plan
-from intra_dp_ros.loss.link_model import LinkModel
 from intra_dp_ros.loss.objective import Objective
 from intra_dp_ros.loss.spans import UPLINK, Span, outside, union
 from intra_dp_ros.loss.strategies import STRATEGIES
 from intra_dp_ros.runtime import stats
+from intra_dp_ros.runtime.aim import Aim
 from intra_dp_ros.runtime.bandwidth import BandwidthEstimator
 from intra_dp_ros.runtime.choice import Choice, Situation
-from intra_dp_ros.runtime.codec_sampler import CodecCosts
 from intra_dp_ros.runtime.config import AUTO, RobotConfig, searched
 from intra_dp_ros.runtime.connection import LOCAL, Connection
 from intra_dp_ros.runtime.emulation import Emulate
 from intra_dp_ros.runtime.engine import Engine, Progress, no_progress
-from intra_dp_ros.runtime.load import Level
 from intra_dp_ros.runtime.pace import Pace
 from intra_dp_ros.runtime.part import Part
 from intra_dp_ros.runtime.planner import Planner
 from intra_dp_ros.runtime.rails import FrameEnergy, Rails
-from intra_dp_ros.runtime.sender import TILE_BYTES, FrameKey, TileSender, Traffic, window_bytes
+from intra_dp_ros.runtime.sender import FrameKey, TileSender, Traffic, window_bytes
 from intra_dp_ros.runtime.rise import WORTH, Rise
 from intra_dp_ros.runtime.split import Beside, RobotFrame, TakeOver
 from intra_dp_ros.runtime.stats import FrameStats, Inference
@@ -46,7 +44,6 @@ from intra_dp_ros.wire.tile import TileError, decode_tile
 
 _LOG = logging.getLogger(__name__)
 
-MESSAGE_S = 0.0014  # of a message beyond its bytes, half at either end, where all threads share a busy interpreter [s]
 #: A split frame that is not there after its prediction and this many local runs is computed locally.
 DEADLINE_LOCALS = 2.0
 _RECENT = 4  # frames whose timelines can be asked for afterwards
@@ -73,7 +70,7 @@ class Robot:
         self.config = config
         recording = prepare(recording)
         self.engine = Engine(recording.graph, recording.weights, config.device, emulate=emulate)
-        self._codecs = CodecCosts(self.engine.tiling, config.input_codec, os.path.join(folder, "codecs"))
+        self._aim = Aim(self.engine.tiling, config, os.path.join(folder, "codecs"))
         _LOG.info("%s", self.engine.tiling.uncut_in_words())
         self.engine.measure(os.path.join(folder, "profiles"), progress)
         self.bandwidth = BandwidthEstimator(config.robot_id)
@@ -81,16 +78,15 @@ class Robot:
         self.connection: Optional[Connection] = None
         self._weights = recording.weights
         self._progress = progress
-        self._planner = Planner(self.engine, config.slowdown, self._link_model(), config.input_codec, config.objective,
+        self._planner = Planner(self.engine, config.slowdown, self._aim.link_at(), config.input_codec, config.objective,
                                 config.power, os.path.join(folder, "plans"), self._on_plans, progress)
         self._choice = Choice(Part.of_robot(self.engine.kernels, local_plan(self.engine.tiling)),
-                              self._planner.local_s, self._link_model)
+                              self._planner.local_s, self._aim.link_at)
         self._words: Dict[int, str] = {0: "local"}
         self._sender: Optional[TileSender] = None
         self._busy = threading.Lock()  # one frame at a time
         self._number = 0
         self._frame: Optional[RobotFrame] = None
-        self._load = Level()
         self._uses_source = True  # until the server makes other pixels of one
         self._recent: Deque[FrameStats] = collections.deque(maxlen=_RECENT)
         self._probe_period_s = 1.0
@@ -131,10 +127,8 @@ class Robot:
         Raises:
             CodecError: no such codec here.
         """
-        if input_codec != self._codecs.codec:
-            self._codecs.use(input_codec)
+        self._aim.want(objective, input_codec, self._planner)
         self.config = replace(self.config, objective=objective, input_codec=input_codec)
-        self._aim()
 
     def probe_every(self, period_s: float) -> None:
         """How often an idle link that no monitor measures is probed [s]; infinity: never."""
@@ -157,9 +151,10 @@ class Robot:
         self.engine.check(inputs)
         with self._busy:
             self._number += 1
-            if self._codecs.take():
+            if self._aim.codecs.take():
+                self._aim.tell(self._planner)
+            if self._aim.is_new():
                 self._choice.forget()
-                self._aim()
             state, now = self.state, self._situation()
             part, reason = self._choice.plan_for(now)
             predicted_s = self._choice.predicted_s(part, now)
@@ -188,7 +183,7 @@ class Robot:
             self._frame = None
             if frame.part is part:
                 self._choice.learn(part, predicted_s, done - frame.began)
-            self._codecs.offer(inputs, outputs, source)
+            self._aim.codecs.offer(inputs, outputs, source)
             self._recent.append(self._stats(frame, traffic, outcome, reason, state, now.bandwidth, expected_s, done))
             return Inference(outputs, self._recent[-1])
 
@@ -308,7 +303,7 @@ class Robot:
         """What a frame really did and what the scheduler expected of it, for pictures."""
         part, timeline, expected = self._choice.parts.get(done.epoch), self._planner.timeline, ()
         if part is not None and timeline is not None and done.bandwidth > 0:
-            expected = timeline.predict(part.plan, self._link_model(done.bandwidth)).spans
+            expected = timeline.predict(part.plan, self._aim.link_at(done.bandwidth)).spans
         return done.traced(expected)
 
     def _on_message(self, message: Message) -> None:
@@ -328,7 +323,7 @@ class Robot:
                 self.bandwidth.on_rtt(trip, message.sent - (received - trip / 2))
             if connection.server_profile is not None:
                 self._planner.server_is(connection.server_profile)
-            self._planner.load_is(self._load.hear(message.load))
+            self._aim.hear(connection.pulse.rtt, message.load, self._planner)
             return
         connection.pulse.note()
         if isinstance(message, Ack):
@@ -370,14 +365,6 @@ class Robot:
         table = self._planner.table(searched(self.strategy))
         if self.connection is not None and table is not None:
             self.connection.offer([p for p in table.plans if not p.is_local])
-
-    def _aim(self) -> None:
-        self._planner.aim(replace(self._link_model(), codecs=self._codecs.present), self.config.input_codec,
-                          self.config.objective)
-
-    def _link_model(self, bandwidth: float = 1e6) -> LinkModel:
-        return LinkModel(bandwidth, bandwidth, self.config.rtt_s, self.config.duplex, MESSAGE_S, self._codecs.all,
-                         TILE_BYTES)
 
     def _window(self) -> int:
         rtt = 0.0 if self.connection is None else self.connection.pulse.rtt

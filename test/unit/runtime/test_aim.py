@@ -7,7 +7,9 @@ import torch
 pytest.importorskip("cv2", reason="OpenCV is not installed")
 
 from intra_dp_ros.graph.record import record  # noqa: E402
+from intra_dp_ros.lop.tiling import Tiling  # noqa: E402
 from intra_dp_ros.loss.objective import ENERGY, Objective  # noqa: E402
+from intra_dp_ros.runtime.aim import Aim  # noqa: E402
 from intra_dp_ros.runtime.exactness import TOLERANCE, relative_error  # noqa: E402
 from intra_dp_ros.runtime.in_process import InProcessServer  # noqa: E402
 from intra_dp_ros.runtime.config import RobotConfig  # noqa: E402
@@ -49,3 +51,29 @@ def test_aim(tmp_path):
     finally:
         robot.close()
         server.close()
+
+
+class _Told:
+    """Of a planner, what it is told."""
+
+    def __init__(self):
+        self.links, self.loads = [], []
+
+    def aim(self, link, codec, objective):
+        self.links.append(link)
+
+    def load_is(self, level):
+        self.loads.append(level)
+
+
+def test_plans_are_made_for_the_round_trip_that_heartbeats_measure(tmp_path):
+    module = torch.nn.Conv2d(3, 4, 3)
+    graph = record(module, (torch.zeros(1, 3, 8, 8),)).graph
+    aim, planner = Aim(Tiling(graph), RobotConfig(), str(tmp_path)), _Told()
+    assert aim.link_at(3e6).rtt_s == RobotConfig().rtt_s and aim.link_at(3e6).up == 3e6
+    for rtt_s in (0.0, 0.0019, 0.0025, 0.0015):  # not known; about what was assumed
+        aim.hear(rtt_s, 0.0, planner)
+    assert not planner.links and not aim.is_new() and set(planner.loads) == {1.0}
+    aim.hear(0.0003, 2.0, planner)
+    assert [link.rtt_s for link in planner.links] == [0.0005] == [aim.link_at().rtt_s] and planner.loads[-1] == 4.0
+    assert aim.is_new() and not aim.is_new()

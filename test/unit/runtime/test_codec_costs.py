@@ -131,8 +131,8 @@ def test_a_robot_plans_for_the_images_it_sees(tmp_path):
                 robot.infer((image,))
                 time.sleep(0.01)
 
-        run_until(lambda: name in robot._codecs.present and not robot.status()["is_planning"])
-        assert robot._codecs.present[name][0] > 0.9
+        run_until(lambda: name in robot._aim.codecs.present and not robot.status()["is_planning"])
+        assert robot._aim.codecs.present[name][0] > 0.9
         plans = robot._planner.table("intra_dp").plans
         assert len(plans) > 1 and {t.codec for plan in plans for t in plan.transfers} == {"raw"}
         robot.aim(Objective(), LOSSLESS)  # a codec of several

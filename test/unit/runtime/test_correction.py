@@ -31,8 +31,29 @@ def test_a_plan_slower_than_the_robot_alone_rests(correction, clock):
         assert not correction.why_not(7)
     correction.add(7, 0.1, 0.3, 0.2)
     assert "plan 7 took 300 ms, a local run takes 200" == correction.why_not(7) and not correction.why_not(8)
-    clock[0] += 20.0
+    clock[0] += 3.0
     assert not correction.why_not(7) and correction.factor(7) == 1.0  # a new chance
+
+
+def test_a_plan_that_keeps_disappointing_rests_longer_until_it_does_not(correction, clock):
+    def rest_s(measured_s):
+        for _ in range(5):
+            correction.add(7, 0.1, measured_s, 0.2)
+        began = clock[0]
+        while correction.why_not(7):
+            clock[0] += 0.5
+        return clock[0] - began
+
+    assert [rest_s(0.3) for _ in range(6)] == [2.0, 4.0, 8.0, 16.0, 32.0, 32.0]
+    assert rest_s(0.15) == 0.0
+    assert [rest_s(0.5) for _ in range(2)] == [2.0, 4.0]
+
+
+def test_a_bad_moment_of_the_link_does_not_count_as_the_plans_fault(correction):
+    for _ in range(20):
+        correction.add(7, 0.1, 0.12, 0.2)
+    correction.add(7, 0.18, 0.27, 0.2)  # the link is expected to be slow, and is slower
+    assert not correction.why_not(7)
 
 
 def test_the_robot_alone_is_measured_too(correction):

@@ -1,7 +1,8 @@
-"""The server's load as levels to plan for."""
+"""The server's load, and round trips, as levels to plan for."""
 import pytest
 
-from intra_dp_ros.runtime.load import LEVELS, Level, Share
+from intra_dp_ros.runtime.levels import ROUND_TRIPS, Level
+from intra_dp_ros.runtime.load import LEVELS, Share
 
 
 def test_a_mean_over_seconds():
@@ -20,11 +21,19 @@ def test_a_mean_over_seconds():
 
 
 def test_levels_hold_until_the_load_has_clearly_left_them():
-    level = Level()
-    assert level.hear(0.3) == 1.0 and level.hear(0.7) == 1.0
-    assert level.hear(1.0) == 2.0
-    assert level.hear(0.45) == 2.0 and level.hear(1.9) == 2.0
-    assert level.hear(2.9) == 4.0
+    level = Level(LEVELS, 1.0)
+    assert level.hear(1.3) == 1.0 and level.hear(1.7) == 1.0
+    assert level.hear(2.0) == 2.0
+    assert level.hear(1.45) == 2.0 and level.hear(2.9) == 2.0
+    assert level.hear(3.9) == 4.0
     assert level.hear(100.0) == LEVELS[-1]
     assert level.hear(0.0) == 1.0
     assert level.hear(-1.0) == 1.0
+
+
+def test_round_trips():
+    level = Level(ROUND_TRIPS, 0.002)
+    assert level.value == 0.002 and level.hear(0.0025) == 0.002
+    assert level.hear(0.0004) == ROUND_TRIPS[0] == level.hear(0.0)
+    assert level.hear(0.0006) == ROUND_TRIPS[0] and level.hear(0.0095) == 0.008
+    assert level.hear(30.0) == ROUND_TRIPS[-1]

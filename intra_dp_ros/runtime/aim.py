@@ -1,0 +1,73 @@
+"""What a robot's plans are made for: an objective, and what the link, its codecs and the server cost here."""
+import threading
+from dataclasses import replace
+
+from intra_dp_ros.loss.link_model import LinkModel
+from intra_dp_ros.loss.objective import Objective
+from intra_dp_ros.lop.tiling import Tiling
+from intra_dp_ros.runtime.codec_sampler import CodecCosts
+from intra_dp_ros.runtime.config import RobotConfig
+from intra_dp_ros.runtime.levels import ROUND_TRIPS, Level
+from intra_dp_ros.runtime.load import LEVELS
+from intra_dp_ros.runtime.planner import Planner
+from intra_dp_ros.runtime.sender import TILE_BYTES
+
+MESSAGE_S = 0.0014  # of a message beyond its bytes, half at either end, where all threads share a busy interpreter [s]
+
+
+class Aim:
+    """Of one robot.
+
+    Threading: the frame thread learns what codecs cost (`codecs`), a link thread what the server says (`hear`), and
+    anyone may `want`; a lock keeps the order in which the planner is told.
+
+    Args:
+        tiling: of the graph.
+        config: to begin with.
+        folder: where what codecs cost is kept for the next start.
+    """
+
+    def __init__(self, tiling: Tiling, config: RobotConfig, folder: str) -> None:
+        self.codecs = CodecCosts(tiling, config.input_codec, folder)
+        self._objective, self._duplex = config.objective, config.duplex
+        self._load, self._trip = Level(LEVELS, 1.0), Level(ROUND_TRIPS, config.rtt_s)
+        self._lock = threading.Lock()
+        self._is_new = False
+
+    def link_at(self, bandwidth: float = 1e6) -> LinkModel:
+        """The link at a bandwidth [byte/s], with the codecs of all plans that may still run."""
+        return LinkModel(bandwidth, bandwidth, self._trip.value, self._duplex, MESSAGE_S, self.codecs.all, TILE_BYTES)
+
+    def want(self, objective: Objective, input_codec: str, planner: Planner) -> None:
+        """Another objective, or codec of the inputs.
+
+        Raises:
+            CodecError: no such codec here; nothing has changed then.
+        """
+        if input_codec != self.codecs.codec:
+            self.codecs.use(input_codec)
+        self._objective = objective
+        self.tell(planner)
+
+    def hear(self, rtt_s: float, load: float, planner: Planner) -> None:
+        """A heartbeat came.
+
+        Args:
+            rtt_s: least round trip of the last seconds [s]; 0: not known.
+            load: how many other robots the server works for (`Share`).
+        """
+        planner.load_is(self._load.hear(1.0 + max(0.0, load)))
+        if rtt_s > 0 and self._trip.value != self._trip.hear(rtt_s):
+            self.tell(planner)
+
+    def tell(self, planner: Planner) -> None:
+        """Have plans made for what is known now."""
+        with self._lock:
+            planner.aim(replace(self.link_at(), codecs=self.codecs.present), self.codecs.codec, self._objective)
+            self._is_new = True
+
+    def is_new(self) -> bool:
+        """Whether predictions made before the last call do not hold any more."""
+        with self._lock:
+            was, self._is_new = self._is_new, False
+        return was
