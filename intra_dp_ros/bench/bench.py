@@ -12,6 +12,7 @@ import shutil
 import signal
 import sys
 from dataclasses import replace
+from statistics import median
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from intra_dp_ros.apps.models import ModelError
@@ -29,6 +30,7 @@ from intra_dp_ros.loss.link_model import FULL, HALF
 from intra_dp_ros.loss.objective import KINDS
 from intra_dp_ros.loss.strategies import STRATEGIES
 from intra_dp_ros.lop.plan import LOSSLESS
+from intra_dp_ros.runtime.config import RobotConfig
 from intra_dp_ros.runtime.exactness import TOLERANCE
 from intra_dp_ros.runtime.machine import use_threads
 from intra_dp_ros.wire.codec import available
@@ -113,13 +115,14 @@ class Bench:
     def _cell(self, setting: Setting, blocks: Blocks, trace: NamedTrace, strategies: Sequence[str],
               scale: float, emulated: str) -> Dict[str, Any]:
         cell = summarise(blocks, setting, trace, strategies, scale, self._in_kernel)
-        cell["bound_ms"], cell["ablation_ms"] = None, {}
+        cell.update(bound_ms=None, bound_j=None, ablation={})
         if not self._options.no_bound:
             if self._model_of is None or self._model_of[0] != setting.folder:
-                self._model_of = setting.folder, CellModel(setting)
+                trips = [e["rtt"] for e in blocks.estimates if e["rtt"] > 0]
+                self._model_of = setting.folder, CellModel(setting, median(trips or [RobotConfig().rtt_s]))
             is_ours, model = "intra_dp" in strategies, self._model_of[1]
-            cell["bound_ms"] = model.bound_ms(blocks, trace, "intra_dp" if is_ours else strategies[-1])
-            cell["ablation_ms"] = model.ablation_ms(blocks, trace) if is_ours else {}
+            cell.update(model.bounds(blocks, trace, "intra_dp" if is_ours else strategies[-1]))
+            cell["ablation"] = model.ablation(blocks, trace) if is_ours else {}
         cell["emulated"], cell["command"] = emulated, command_of(sys.argv[1:])
         cell["estimator"] = estimator_trial.figures(blocks.estimates)
         raw = os.path.join(setting.folder, "{}.raw.json".format(re.sub(r"[^A-Za-z0-9_.-]", "_", trace.label)))
@@ -274,15 +277,17 @@ def verdict(cells: Sequence[Dict[str, Any]]) -> List[str]:
     return broken
 
 
-def _keep(cells: List[Dict[str, Any]], options: argparse.Namespace) -> List[str]:
+def _keep(run: Bench, options: argparse.Namespace) -> List[str]:
     """Write what was measured, all of it or as far as the run came; what is wrong with it."""
-    if not cells:
+    cells = run.cells
+    found = [*cells, *([idle_trial.result(run.idle, command_of(sys.argv[1:]))] if run.idle else [])]
+    if not found:
         return []
     try:
         if options.json:
             with open(options.json, "w", encoding="utf-8") as file:
-                json.dump(cells[0] if len(cells) == 1 else cells, file, indent=1)
-        if not options.quick:
+                json.dump(found[0] if len(found) == 1 else found, file, indent=1)
+        if cells and not options.quick:
             print("report: {}".format(write_report(
                 cells, options.report or os.path.join(options.out, "measured.md"), sys.argv[1:])))
     except OSError as error:
@@ -292,14 +297,15 @@ def _keep(cells: List[Dict[str, Any]], options: argparse.Namespace) -> List[str]
 
 def _report_of(files: Sequence[str], path: str) -> int:
     """Write the report of earlier runs; the exit code."""
-    cells: List[Dict[str, Any]] = []
+    all_found: List[Dict[str, Any]] = []
     try:
         for name in files:
             with open(name, encoding="utf-8") as file:
                 found = json.load(file)
-            cells += found if isinstance(found, list) else [found]
+            all_found += found if isinstance(found, list) else [found]
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        print("report: {}".format(write_report(cells, path, [])))
+        idle = [found for found in all_found if "idle" in found]
+        print("report: {}".format(write_report([found for found in all_found if "idle" not in found], path, [], idle)))
     except (OSError, ValueError, KeyError) as error:
         print("bench: no report of {}: {!r}".format(", ".join(files), error), file=sys.stderr)
         return 1
@@ -333,7 +339,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     except (KeyboardInterrupt, SystemExit):
         broken.append("interrupted")
     finally:  # also when something happens that nobody foresaw: hours of measuring are not lost
-        broken += _keep(run.cells, options)
+        broken += _keep(run, options)
     if run.idle:
         print("\n".join(idle_trial.in_words(run.idle)))
     broken += ["left behind: " + name for name in testbed.left_over()]

@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 
 import numpy as np
 
-from intra_dp_ros.bench import scaling, step_trial
+from intra_dp_ros.bench import idle_trial, scaling, step_trial
 from intra_dp_ros.bench.cell_model import table as ablation_table
 from intra_dp_ros.bench.estimator_trial import in_words
 from intra_dp_ros.bench.gantt import charts
@@ -13,8 +13,8 @@ from intra_dp_ros.bench.plots import FAINT, INK, figure, save, style_of, title
 from intra_dp_ros.bench.record import Span
 from intra_dp_ros.bench.summary import number
 
-#: What intra_dp's latency should be at most, over the best other strategy's.
-AIM = 0.8
+#: What intra_dp's latency and energy should be at most, over the best other strategy's.
+AIM, ENERGY_AIM = 0.8, 0.85
 
 _COLUMNS = ("strategy", "frames", "mean ms", "median", "p95", "std", "J", "MB up", "MB down", "local", "split",
             "offload", "taken over", "measured / predicted (median, p95)", "error", "lost", "rtt ms", "CPU")
@@ -25,8 +25,8 @@ def table(cell: Mapping[str, Any]) -> List[str]:
     lines = ["| " + " | ".join(_COLUMNS) + " |", "|" + "---|" * len(_COLUMNS)]
     lines += ["| " + " | ".join(_row(name, found)) + " |" for name, found in cell["strategies"].items()]
     if cell["bound_ms"] is not None:
-        lines += ["", "Lower bound (no schedule can be faster on this link, knowing it beforehand): {:.0f} ms.".format(
-            cell["bound_ms"])]
+        lines += ["", "Lower bounds (no schedule can do with less on this link, knowing it beforehand): {:.0f} ms, "
+                  "{:.2f} J.".format(cell["bound_ms"], cell["bound_j"])]
     return lines + ["", in_words(cell["estimator"]) + "."]
 
 
@@ -41,14 +41,21 @@ def _row(name: str, f: Mapping[str, Any]) -> List[str]:
             number(f["rtt_ms"], "{:.1f}"), number(f["cpu_share"], "{:.0%}")]
 
 
-def write_report(cells: Sequence[Mapping[str, Any]], path: str, arguments: Sequence[str]) -> str:
+def write_report(cells: Sequence[Mapping[str, Any]], path: str, arguments: Sequence[str],
+                 idle: Sequence[Mapping[str, Any]] = ()) -> str:
     """A Markdown file and its pictures, which begin with its name; its path.
+
+    Args:
+        idle: see `idle_trial.result`.
 
     Raises:
         OSError: it cannot be written.
+        ValueError: there are no cells.
     """
+    if not cells:
+        raise ValueError("no strategy was measured: there is nothing to compare")
     first = cells[0]
-    commands = list(dict.fromkeys(cell.get("command") or command_of(arguments) for cell in cells))
+    commands = list(dict.fromkeys(cell.get("command") or command_of(arguments) for cell in [*cells, *idle]))
     lines = [
         "# Measured", "", "Written by", "", *("- `{}`".format(command) for command in commands), "",
         "Real nodes, real sockets, real clocks: {}; link shaped by: {}, {} duplex; load average {:.1f}. "
@@ -77,6 +84,8 @@ def write_report(cells: Sequence[Mapping[str, Any]], path: str, arguments: Seque
         step_trial.picture(steps, stem + "_steps.png")
         lines += ["## The link falls or rises in mid-frame", "", *step_trial.table(steps), "",
                   "![When the link fell and what the frame took]({}_steps.png)".format(os.path.basename(stem)), ""]
+    for found in idle:
+        lines += ["## Robots that do nothing", "", *idle_trial.in_words(found["idle"]), ""]
     if len(compared) < 2:
         lines += _pictures(cells, stem)
     for cell in cells:
@@ -97,8 +106,8 @@ def comparison(cell: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
     """intra_dp against the others of a cell; None where it or they are missing, and where several robots were compared.
 
     Returns:
-        best, thriftiest: names of the others; latency, energy: intra_dp's over theirs; bound: the bound's over the best
-        one's latency; p95: intra_dp's over local's.
+        best, thriftiest: names of the others; latency, energy: intra_dp's over theirs; energy_of_best: over the best
+        one's; bound, energy_bound: the bounds over theirs; p95: intra_dp's over local's.
     """
     own = cell["strategies"].get("intra_dp", {})
     others = {name: f for name, f in cell["strategies"].items() if name != "intra_dp" and f["mean_ms"]}
@@ -109,44 +118,55 @@ def comparison(cell: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
     local = others.get("local", {}).get("p95_ms")
     return {"best": best, "thriftiest": thriftiest, "latency": own["mean_ms"] / others[best]["mean_ms"],
             "energy": own["energy_j"] / others[thriftiest]["energy_j"],
+            "energy_of_best": own["energy_j"] / others[best]["energy_j"],
             "bound": cell["bound_ms"] / others[best]["mean_ms"] if cell["bound_ms"] else None,
+            "energy_bound": cell["bound_j"] / others[thriftiest]["energy_j"] if cell["bound_j"] else None,
             "p95": own["p95_ms"] / local if local else None}
 
 
 def summary(cells: Sequence[Mapping[str, Any]]) -> List[str]:
     """A Markdown table: intra_dp against the best of the others, a row a cell, and geometric means."""
     lines = ["| model | trace | codec | best other ms | intra_dp ms | ratio | no schedule below | thriftiest other J | "
-             "intra_dp J | ratio | p95 over local's | lost | largest error |", "|" + "---|" * 13]
+             "intra_dp J | ratio | no schedule below | over the fastest other's | p95 over local's | lost | "
+             "largest error |", "|" + "---|" * 15]
     found = [(cell, comparison(cell)) for cell in cells]
     for cell, c in found:
         own, others = cell["strategies"]["intra_dp"], cell["strategies"]
-        lines.append("| {} | {} | {} | {} ({}) | {} | {:.2f} | {} | {} ({}) | {} | {:.2f} | {} | {} | {:.0e} |".format(
+        lines.append(("| {} | {} | {} | {} ({}) | {} | {:.2f} | {} | {} ({}) | {} | {:.2f} | {} | {:.2f} | {} | {} | "
+                      "{:.0e} |").format(
             _short(cell["model"]), cell["trace"].partition(" ")[0], cell["codec"],
             number(others[c["best"]]["mean_ms"]), c["best"], number(own["mean_ms"]), c["latency"],
             number(c["bound"], "{:.2f}"), number(others[c["thriftiest"]]["energy_j"], "{:.2f}"), c["thriftiest"],
-            number(own["energy_j"], "{:.2f}"), c["energy"], number(c["p95"], "{:.2f}"),
+            number(own["energy_j"], "{:.2f}"), c["energy"], number(c["energy_bound"], "{:.2f}"), c["energy_of_best"],
+            number(c["p95"], "{:.2f}"),
             sum(f["frames_lost"] for f in others.values()), own["max_rel_error"]))
     means = {what: float(np.exp(np.mean(np.log([c[what] for _, c in found if c[what]])))) if any(
-        c[what] for _, c in found) else None for what in ("latency", "bound", "energy")}
-    return lines + ["", "Geometric means of the ratios: latency {:.2f} (no schedule below {}), energy {:.2f}; largest "
-                    "latency {:.2f}.".format(means["latency"], number(means["bound"], "{:.2f}"), means["energy"],
-                                             max(c["latency"] for _, c in found))]
+        c[what] for _, c in found) else None for what in (
+            "latency", "bound", "energy", "energy_bound", "energy_of_best")}
+    return lines + ["", "Geometric means of the ratios: latency {:.2f} (no schedule below {}); energy {:.2f} of the "
+                    "thriftiest other's (no schedule below {}), {:.2f} of the fastest other's; largest latency "
+                    "{:.2f}.".format(means["latency"], number(means["bound"], "{:.2f}"), means["energy"],
+                                     number(means["energy_bound"], "{:.2f}"), means["energy_of_best"],
+                                     max(c["latency"] for _, c in found))]
 
 
 def _missed(cells: Sequence[Mapping[str, Any]]) -> List[str]:
-    """Where it is missed that intra_dp takes at most `AIM` of the best other's time: what is missing."""
-    found = [(cell, comparison(cell)) for cell in cells if cell.get("ablation_ms") and cell["bound_ms"]]
-    found = [(cell, c) for cell, c in found if c["latency"] > AIM]
-    if not found:
-        return []
-    return [
-        "## What keeps intra_dp above {:.2f}".format(AIM), "",
-        "Latency over the best other strategy's, in cells where it is above {:.2f}. *Measured* ran on the nodes; the "
-        "rest is simulated on the same pieces of the trace with the operator times and codec costs that the nodes "
-        "measured: as it is, and with one thing changed. No schedule can beat the *bound*, which leaves out most of "
-        "what halo rows cost and knows the bandwidth beforehand.".format(AIM), "",
-        *ablation_table([cell for cell, _ in found],
-                        [cell["strategies"][c["best"]]["mean_ms"] for cell, c in found]), ""]
+    """Where intra_dp takes more of the best other's time or energy than is aimed at: what is missing."""
+    found = [(cell, comparison(cell)) for cell in cells if cell.get("ablation") and cell["bound_ms"]]
+    lines: List[str] = []
+    for name, what, best, aim in (("mean_ms", "latency", "best", AIM),
+                                  ("energy_j", "energy", "thriftiest", ENERGY_AIM)):
+        missed = [(cell, cell["strategies"][c[best]][name]) for cell, c in found if c[what] > aim]
+        if missed:
+            lines += [
+                "## What keeps intra_dp's {} above {:.2f}".format(what, aim), "",
+                "{} over the {} other strategy's, in cells where it is above {:.2f}. *Measured* ran on the nodes; "
+                "the rest is simulated on the same pieces of the trace with the operator times, codec costs and round "
+                "trips that the nodes measured: as it is, and with one thing changed. No schedule can beat the "
+                "*bound*, which leaves out most of what halo rows cost and knows the bandwidth beforehand.".format(
+                    what.capitalize(), best, aim), "",
+                *ablation_table(*zip(*missed), name), ""]
+    return lines
 
 
 def _traced(cells: Sequence[Mapping[str, Any]]) -> List[Tuple[str, List[Span], List[Span]]]:

@@ -2,12 +2,12 @@
 
 The operator times, the codecs' costs and the pieces of the trace are those of the run; one assumption is changed at a
 time.  So a ratio that is missed is taken apart: what knowing the bandwidth would give, what messages cost, the server's
-computing, and the halo rows that exact tiles need.
+computing, the halo rows that exact tiles need, and, for energy, that latency is what plans are made for.
 """
 import glob
 import os
 from dataclasses import dataclass, replace
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 
@@ -18,17 +18,16 @@ from intra_dp_ros.bench.testbed import QUOTA, Setting
 from intra_dp_ros.bench.traces import NamedTrace
 from intra_dp_ros.loss.baselines.published import HaloFreeTiling
 from intra_dp_ros.loss.link_model import LinkModel
-from intra_dp_ros.loss.objective import Objective
+from intra_dp_ros.loss.objective import ENERGY, Objective
 from intra_dp_ros.loss.profile import Profile
 from intra_dp_ros.lop.axis import prepare
 from intra_dp_ros.lop.tiling import Tiling
 from intra_dp_ros.runtime.aim import MESSAGE_S
 from intra_dp_ros.runtime.codec_sampler import CodecCosts
-from intra_dp_ros.runtime.config import RobotConfig
+from intra_dp_ros.runtime.levels import ROUND_TRIPS, Level
 from intra_dp_ros.runtime.sender import TILE_BYTES
 from intra_dp_ros.wire.shaper import Trace
 
-_RTT_S = RobotConfig().rtt_s  # as the robot plans with
 _AT_ONCE = 1e-6  # of a server's times: it takes none
 #: Column of the report -> what is changed.
 CHANGES: Dict[str, Dict[str, Any]] = {
@@ -37,7 +36,11 @@ CHANGES: Dict[str, Dict[str, Any]] = {
     "round trips and messages free": {"rtt_s": 0.0, "per_message_s": 0.0},
     "server takes no time": {"server": _AT_ONCE},
     "tiles without halos (inexact)": {"has_halos": False},
+    "objective energy": {"objective": Objective(ENERGY)},
 }
+#: Figure -> its bound, and the changes that say something about it.
+FIGURES = {"mean_ms": ("bound_ms", [name for name in CHANGES if "objective" not in CHANGES[name]]),
+           "energy_j": ("bound_j", list(CHANGES))}
 
 
 @dataclass(frozen=True)
@@ -52,12 +55,13 @@ class CellModel:
 
     Args:
         setting: of the testbed, after its nodes have measured.
+        rtt_s: round-trip time that they measured [s].
 
     Raises:
         FileNotFoundError: they have not.
     """
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, rtt_s: float) -> None:
         recording = prepare(models.record_whole(models.load(setting.model, setting.seed)))
         self._tiling, self._codec = Tiling(recording.graph), setting.codec
         robot, self._server = (_profile(setting, name, recording.graph.hash) for name in ("r0", "server"))
@@ -65,27 +69,31 @@ class CellModel:
             robot = robot.scaled(1.0 / setting.robot_speed)
         self._robot = robot
         codecs = CodecCosts(self._tiling, setting.codec, os.path.join(setting.folder, "cache", "r0", "codecs"))
-        self._link = LinkModel(1e6, 1e6, _RTT_S, setting.duplex, MESSAGE_S, codecs.present, TILE_BYTES)
+        self._link = LinkModel(1e6, 1e6, Level(ROUND_TRIPS, rtt_s).value, setting.duplex, MESSAGE_S, codecs.present,
+                               TILE_BYTES)
         self._objective = Objective(setting.objective)
         self._simulations: Dict[str, Simulation] = {}
 
-    def bound_ms(self, blocks: Blocks, trace: NamedTrace, strategy: str) -> Optional[float]:
-        """Mean over a strategy's frames of what no schedule can beat [ms]; None: it has no frames."""
+    def bounds(self, blocks: Blocks, trace: NamedTrace, strategy: str) -> Dict[str, float]:
+        """What no schedule can beat, mean over a strategy's frames: bound_ms, bound_j; empty: it has no frames."""
         began = [_Begin(f["trace_s"]) for f in blocks.frames if f["strategy"] == strategy and f["robot"] == 0]
         if not began:
-            return None
-        return float(self._simulation("as it is").bounds(began, trace.trace).mean() * 1e3)
+            return {}
+        latency_s, energy_j = self._simulation("as it is").bounds(began, trace.trace).mean(axis=0)
+        return {"bound_ms": float(latency_s * 1e3), "bound_j": float(energy_j)}
 
-    def ablation_ms(self, blocks: Blocks, trace: NamedTrace) -> Dict[str, float]:
-        """Mean latency of intra_dp [ms], simulated on the same pieces of the trace, for every one of `CHANGES`."""
+    def ablation(self, blocks: Blocks, trace: NamedTrace) -> Dict[str, Dict[str, float]]:
+        """Mean latency [ms] and energy [J] of intra_dp's frames, simulated on the same pieces of the trace, for every
+        one of `CHANGES`."""
         pieces = segments(blocks.frames)
-        return {name: self._mean_ms(name, pieces, trace.trace) for name in CHANGES} if pieces else {}
+        return {name: self._means(name, pieces, trace.trace) for name in CHANGES} if pieces else {}
 
-    def _mean_ms(self, name: str, pieces: Sequence[Tuple[float, float]], trace: Trace) -> float:
+    def _means(self, name: str, pieces: Sequence[Tuple[float, float]], trace: Trace) -> Dict[str, float]:
         simulation, found = self._simulation(name), []
         for start, length in pieces:
             found += simulation.drive("intra_dp", trace.shifted(start), length, CHANGES[name].get("knows", False))
-        return float(summary(found)["mean_ms"])
+        means = summary(found)
+        return {figure: means[figure] for figure in FIGURES}
 
     def _simulation(self, name: str) -> Simulation:
         changed = CHANGES[name]
@@ -95,7 +103,7 @@ class CellModel:
             link = replace(self._link, **{k: v for k, v in changed.items() if k in ("rtt_s", "per_message_s")})
             self._simulations[kind] = Simulation(
                 tiling, self._robot, self._server.scaled(changed.get("server", 1.0)), link, self._codec,
-                self._objective)
+                changed.get("objective", self._objective))
         return self._simulations[kind]
 
 
@@ -119,20 +127,21 @@ def _profile(setting: Setting, place: str, graph: str) -> Profile:
         return Profile.from_json(file.read())
 
 
-def table(cells: Sequence[Dict[str, Any]], best: Sequence[float]) -> List[str]:
-    """A Markdown table: every change's latency over what the best other strategy was measured to take.
+def table(cells: Sequence[Dict[str, Any]], best: Sequence[float], figure: str) -> List[str]:
+    """A Markdown table: every change's figure over what was measured of the best other strategy.
 
     Args:
-        best: mean latency of the best other strategy of each cell [ms].
+        best: the figure of the best other strategy of each cell.
+        figure: of `FIGURES`.
     """
-    names = list(CHANGES)
-    lines = ["| model | trace | codec | best other ms | measured | {} | bound |".format(" | ".join(names)),
-             "|" + "---|" * (6 + len(names))]
+    bound, names = FIGURES[figure]
+    lines = ["| model | trace | codec | best other {} | measured | {} | bound |".format(
+        "ms" if figure == "mean_ms" else "J", " | ".join(names)), "|" + "---|" * (6 + len(names))]
     rows = []
     for cell, other in zip(cells, best):
-        found = [cell["strategies"]["intra_dp"]["mean_ms"], *(cell["ablation_ms"][n] for n in names), cell["bound_ms"]]
+        found = [cell["strategies"]["intra_dp"][figure], *(cell["ablation"][n][figure] for n in names), cell[bound]]
         rows.append([x / other for x in found])
-        lines.append("| {} | {} | {} | {:.1f} | {} |".format(
+        lines.append("| {} | {} | {} | {:.3g} | {} |".format(
             cell["model"].partition("@")[0].rpartition(":")[2], cell["trace"].partition(" ")[0], cell["codec"], other,
             " | ".join("{:.2f}".format(x) for x in rows[-1])))
     means = np.exp(np.log(np.array(rows)).mean(axis=0))

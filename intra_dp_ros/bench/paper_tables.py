@@ -78,7 +78,7 @@ def simulate_all(data: Data, seconds: float, report: Callable[[str], None]) -> R
                 frames = {name: (thrifty if name == THRIFTY else simulation).drive(
                     "intra_dp" if name == THRIFTY else name, trace, seconds or trace.period)
                     for name in setting.strategies}
-                bound = float(simulation.bounds(frames["intra_dp"], trace).mean() * 1e3)
+                bound = float(simulation.bounds(frames["intra_dp"], trace)[:, 0].mean() * 1e3)
                 found[setting.name, case.name, environment] = {
                     "bound_ms": bound, "strategies": {name: summary(f) for name, f in frames.items()}}
                 report("{}, {}, {}: intra_dp {:.1f} ms, bound {:.1f} ms".format(

@@ -27,7 +27,7 @@ class FrameSample:
     inference_ms: float  # inference start to outputs complete [ms]
     predicted_ms: float  # inference time that the scheduler expected [ms]; 0: no prediction
     outcome: str  # one of OUTCOMES
-    reason: str  # why the robot took over; empty otherwise
+    reason: str  # why the robot took over, did not split, or gave a local frame to the server; empty otherwise
     state: str  # of the robot: LOCAL, CONNECTING or SPLIT
     plan: str  # plan that ran, in words
     bandwidth_MBps: float  # uplink estimate when the plan was chosen [MB/s]; 0: unknown

@@ -18,6 +18,7 @@ from intra_dp_ros.graph.record import RecordingError, record
 from intra_dp_ros.loss import device_csv, pareto, table
 from intra_dp_ros.loss.baselines.published import HaloFreeTiling
 from intra_dp_ros.loss.bound import Bound
+from intra_dp_ros.loss.energy import PowerModel
 from intra_dp_ros.loss.link_model import FULL, HALF, LinkModel
 from intra_dp_ros.loss.objective import KINDS, Objective
 from intra_dp_ros.loss.profile import Profile
@@ -34,6 +35,7 @@ from intra_dp_ros.wire.shaper import Trace
 PUBLISHED = "intra_dp_published"
 NAMES = (*STRATEGIES, PUBLISHED)
 CODECS = {"none": "raw", "lossless": LOSSLESS}
+_RATES = np.geomspace(0.1e6, 40e6, 48)  # that bounds are found for [byte/s]
 _BOUNDED = 400  # frames of a drive for which the bound is found
 _HEADER = "{:<20}{:>9}{:>9}{:>9}{:>10}{:>9}{:>9}   {:>5} {:>5} {:>7}".format(
     "strategy", "mean ms", "median", "p95", "energy J", "MB up", "MB down", "local", "split", "offload")
@@ -47,14 +49,14 @@ class Simulation:
         robot, server: operator times.
         link: all but the bandwidths.
         codec: "raw" or `LOSSLESS`.
-        objective: of LOSS.
+        objective, power: of LOSS.
     """
 
     def __init__(self, tiling: Tiling, robot: Profile, server: Profile, link: LinkModel, codec: str,
-                 objective: Objective = Objective()) -> None:
+                 objective: Objective = Objective(), power: PowerModel = PowerModel()) -> None:
         self.timeline = Timeline(tiling, robot, server)
         self._halo_free = Timeline(HaloFreeTiling(tiling), robot, server)
-        self._link, self._codec, self._objective = link, codec, objective
+        self._link, self._codec, self._objective, self._power = link, codec, objective, power
         self._tables: Dict[str, table.PlanTable] = {}
 
     def drive(self, strategy: str, trace: Trace, seconds: float, oracle: bool = False) -> List[DrivenFrame]:
@@ -63,36 +65,50 @@ class Simulation:
         if strategy not in self._tables:
             self._tables[strategy] = table.build(
                 timeline.tiling, timeline, self._link, "intra_dp" if strategy == PUBLISHED else strategy, self._codec,
-                self._objective, streamed=strategy != PUBLISHED)
-        return Drive(timeline, self._tables[strategy], self._link, trace, oracle=oracle).run(seconds)
+                self._objective, self._power, streamed=strategy != PUBLISHED)
+        return Drive(timeline, self._tables[strategy], self._link, trace, self._power, oracle).run(seconds)
 
     def front(self, rate: float) -> List[pareto.Choice]:
         """Latency against energy at a bandwidth [byte/s]."""
         return pareto.front(self.timeline.tiling, self.timeline, replace(self._link, up=rate, down=rate), self._codec)
 
     def bounds(self, frames: Sequence[DrivenFrame], trace: Trace) -> np.ndarray:
-        """For some of the frames, evenly chosen: what no schedule can beat [s], knowing the bandwidth beforehand.
+        """For some of the frames, evenly chosen: what no schedule can beat [s, J], knowing the bandwidth beforehand.
 
-        The bound at a constant bandwidth depends on the bytes that the link carries by then only, so on a changing one
-        it is the first moment T at which the mean bandwidth so far allows T.
+        The bounds at a constant bandwidth depend on the bytes that the link carries by then only.  So on a changing one
+        a frame takes no less than to the first moment T at which the mean bandwidth so far allows T, and costs no less
+        than the least, over all later moments it may end at, of what is possible with the bytes carried by then.
+
+        Returns:
+            [frames, 2].
         """
-        rates = np.geomspace(0.1e6, 40e6, 48)
         bounds = Bound(self.timeline, replace(self._link, up=trace.mean, down=trace.mean), self._codec)
-        at_rate = np.array([bounds.at(b, b) for b in rates])
-        alone = self.timeline.robot.frame_ms([r.rows for r in self.timeline.tiling.rules]) / 1e3
+        least_s = np.array([bounds.at(b, b) for b in _RATES])
+        least_j = np.array([bounds.energy_at(b, b, self._power) for b in _RATES])
+        alone_s = bounds.at(0.0, 0.0)
+        return np.array([self._bounds_of(frame.began_s, trace, least_s, least_j, alone_s)
+                         for frame in frames[::max(1, len(frames) // _BOUNDED)]])
 
-        def bound(rate: float) -> float:  # of the next higher rate: never more than at this one
-            k = int(np.searchsorted(rates, rate))
-            return float(at_rate[k]) if k < len(rates) else float(at_rate[-1])
-        found = []
-        for frame in frames[::max(1, len(frames) // _BOUNDED)]:
-            low, high, before = 0.0, alone, trace.carried(frame.began_s)
-            for _ in range(24):
-                middle = (low + high) / 2
-                rate = (trace.carried(frame.began_s + middle) - before) / middle
-                low, high = (low, middle) if bound(rate) <= middle else (middle, high)
-            found.append(high)
-        return np.array(found)
+    def _bounds_of(self, began_s: float, trace: Trace, least_s: np.ndarray, least_j: np.ndarray, alone_s: float
+                   ) -> Tuple[float, float]:
+        """Of a frame, from the bounds at `_RATES`."""
+        before = trace.carried(began_s)
+
+        def at(least: np.ndarray, rate: float) -> float:  # of the next higher rate: never more than at this one
+            return float(least[min(int(np.searchsorted(_RATES, rate)), len(_RATES) - 1)])
+        low, high = 0.0, alone_s
+        for _ in range(24):
+            middle = (low + high) / 2
+            rate = (trace.carried(began_s + middle) - before) / middle
+            low, high = (low, middle) if at(least_s, rate) <= middle else (middle, high)
+        energy = alone_j = float(self._power.energy(alone_s, 0.0, alone_s))
+        waiting = self._power.least
+        if waiting > 0 and high < alone_j / waiting:
+            ends = np.geomspace(high, alone_j / waiting, 40)  # later ones cost more for waiting alone
+            for first, last in zip(ends, ends[1:]):
+                rate = (trace.carried(began_s + last) - before) / first
+                energy = min(energy, max(waiting * first, at(least_j, rate)))
+        return high, energy
 
 
 def summary(frames: Sequence[DrivenFrame]) -> Dict[str, float]:
@@ -190,12 +206,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         print(row(name, found[name]), flush=True)
     exact = [name for name in names if name != PUBLISHED]
     bounds = simulation.bounds(frames[(exact or names)[-1]], trace)
-    print("{:<20}{:>9.1f}   no schedule can be faster, knowing the bandwidth beforehand".format(
-        "lower bound", bounds.mean() * 1e3))
+    print("{:<20}{:>9.1f}{:>28.3f}   no schedule can do with less, knowing the bandwidth beforehand".format(
+        "lower bounds", bounds[:, 0].mean() * 1e3, bounds[:, 1].mean()))
     result = {"model": model.name, "weights": model.weights, "trace": os.path.basename(options.trace),
               "codec": options.codec, "duplex": options.duplex, "message_costs": options.message_costs,
               "objective": options.objective, "oracle": options.oracle, "seed": options.seed, "seconds": seconds,
-              "bound_ms": float(bounds.mean() * 1e3), "strategies": found}
+              "bound_ms": float(bounds[:, 0].mean() * 1e3), "bound_j": float(bounds[:, 1].mean()), "strategies": found}
     if options.pareto:
         result["pareto"] = _pareto(simulation, options.pareto)
     if options.json:

@@ -38,7 +38,7 @@ class Frame:
     time_s: float  # when it came: the node is free for the next one
     frame_id: str
     outcome: str  # local, split or takeover
-    reason: str  # why the robot took over, or why it did not split; empty otherwise
+    reason: str  # why the robot took over, did not split, or gave a local frame to the server; empty otherwise
     latency_s: float  # sensor message in to result message out
     inference_s: float  # inference start to outputs complete
     publish_s: float  # outputs complete to result message out

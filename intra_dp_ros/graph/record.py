@@ -118,7 +118,8 @@ def _run(model: Callable, call: Tuple[Tuple[Any, ...], Dict[str, Any]], known: M
     recorder = Recorder(Builder(known), _run.__code__, limit)
     builder = recorder.builder
     with torch.inference_mode():
-        call = map_tensors(call, lambda t: t.clone())  # inference tensors: made inside
+        # Inference tensors: made inside.  In one order of elements: what is recorded must not hang on it.
+        call = map_tensors(call, lambda t: t.clone(memory_format=torch.contiguous_format))
         for tensor in leaves(call):
             recorder.register(tensor, Group(builder.add_input(tensor), tensor))
         result = None

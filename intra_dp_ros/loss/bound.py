@@ -1,4 +1,4 @@
-"""A latency that no schedule can beat under the same profiles and link.
+"""A latency, and an energy, that no schedule can beat under the same profiles and link.
 
 Relaxations, each of which only makes the figure smaller:
 
@@ -17,7 +17,8 @@ Relaxations, each of which only makes the figure smaller:
 - Whatever the server does begins half a round trip and a message after the beginning and ends half a round trip before
   the end, and so do both directions of the air together with what they wait for; the robot works all the time.
 
-What remains is a linear program in x, y, the rows that travel and the times of the stages.
+What remains is a linear program in x, y, the rows that travel and the times of the stages; the energy is linear in the
+same and in the time that the radio is busy without the processor, which is at least the air's time less the robot's.
 """
 from dataclasses import replace
 from functools import lru_cache
@@ -29,6 +30,7 @@ from scipy.optimize import linprog
 from scipy.sparse import coo_matrix
 
 from intra_dp_ros.loss.contract import contracted
+from intra_dp_ros.loss.energy import PowerModel
 from intra_dp_ros.loss.link_model import HALF, LinkModel
 from intra_dp_ros.loss.timeline import Timeline
 from intra_dp_ros.lop.interval import IntervalMap
@@ -59,10 +61,17 @@ class Bound:
 
     def at(self, up: float, down: float) -> float:
         """Seconds that a frame takes at least at these bandwidths [byte/s], whatever the plan."""
+        return self._least(up, down, None, self._alone_s)
+
+    def energy_at(self, up: float, down: float, power: PowerModel) -> float:
+        """Joules that a frame costs the robot at least, likewise."""
+        return self._least(up, down, power, float(power.energy(self._alone_s, 0.0, self._alone_s)))
+
+    def _least(self, up: float, down: float, power: Optional[PowerModel], alone: float) -> float:
         if up <= 0 or down <= 0:
-            return self._alone_s
+            return alone
         link = replace(self._link, up=up, down=down)
-        return min(self._alone_s, _Program(self._timeline, link, self._codec, self._stage).solve())
+        return min(alone, _Program(self._timeline, link, self._codec, self._stage).solve(power))
 
 
 def lower_bound(timeline: Timeline, link: LinkModel, codec: str = "raw") -> float:
@@ -73,7 +82,8 @@ def lower_bound(timeline: Timeline, link: LinkModel, codec: str = "raw") -> floa
 class _Program:
     """The linear program of the shared plans.
 
-    Variables: per operator y and x, per tensor rows up and rows down (shares of the tensor), per stage its time [s].
+    Variables: per operator y and x, per tensor rows up and rows down (shares of the tensor), per stage its time [s],
+    the time of the radio without the processor [s].
     """
 
     def __init__(self, timeline: Timeline, link: LinkModel, codec: str, stage: Sequence[int]) -> None:
@@ -89,17 +99,23 @@ class _Program:
         rows = np.array([rule.rows for rule in tiling.rules])
         robot, server = ((np.array(p.a_ms) * (rows > 0) + np.array(p.b_ms) * rows) / 1e3
                          for p in (tiling.profile(timeline.robot), tiling.profile(timeline.server)))
+        self._robot = robot
         self._holds(rows)
         self._works(robot, server)
         self._travels(codec_of(timeline.tiling, codec))
 
-    def solve(self) -> float:
-        width = 2 * self._ops + 2 * self._count + self._stages
-        cost = np.zeros(width)
-        cost[-self._stages:] = 1.0
+    def solve(self, power: Optional[PowerModel] = None) -> float:
+        """The least latency [s], or with a power model the least energy [J]."""
+        radio = self._radio
+        cost = np.zeros(radio + 1)
+        cost[radio - self._stages:radio] = 1.0
+        if power is not None:
+            cost *= power.least
+            cost[self._x(0):self._x(self._ops)] = (power.compute - power.least) * self._robot
+            cost[radio] = power.transmit - power.least
         row, column, value = zip(*self._entries)
-        matrix = coo_matrix((value, (row, column)), shape=(len(self._limits), width)).tocsr()
-        bounds = [(0.0, 1.0)] * (width - self._stages) + [(0.0, None)] * self._stages
+        matrix = coo_matrix((value, (row, column)), shape=(len(self._limits), radio + 1)).tocsr()
+        bounds = [(0.0, 1.0)] * (radio - self._stages) + [(0.0, None)] * (self._stages + 1)
         for t in self._tiling.graph.inputs:  # the robot has the inputs
             bounds[self._down(t)] = (0.0, 0.0)
         found = linprog(cost, matrix, self._limits, bounds=bounds, method=_METHOD)
@@ -121,6 +137,10 @@ class _Program:
 
     def _time(self, stage: int) -> int:
         return 2 * self._ops + 2 * self._count + stage
+
+    @property
+    def _radio(self) -> int:
+        return self._time(self._stages)
 
     def _at_most(self, terms: Sequence[Tuple[int, float]], limit: float) -> None:
         self._entries += [(len(self._limits), column, value) for column, value in terms]
@@ -173,6 +193,9 @@ class _Program:
                     air[direction].append((index, min(c[0] for c in costs) * size / rates[direction]))
                     work[direction].append((index, min(c[1] for c in costs) * size))
             groups = [air[UP] + air[DOWN]] if link.duplex == HALF else [air[UP], air[DOWN]]
+            for terms in groups if stage is None else ():
+                self._at_most([*terms, (self._radio, -1.0),
+                               *((self._x(v), -self._robot[v]) for v in range(self._ops))], 0.0)
             for terms in (*groups, work[UP], work[DOWN]):
                 if terms:
                     self._at_most([*terms, *self._ends(stage)], -self._lead_s if stage is None else 0.0)

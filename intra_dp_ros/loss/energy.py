@@ -16,6 +16,11 @@ class PowerModel:
                 raise ValueError("power model: {} must be a number of watts >= 0, not {}".format(
                     name, getattr(self, name)))
 
+    @property
+    def least(self) -> float:
+        """What the board takes at least, whatever it does [W]; standby, as a rule."""
+        return min(self.compute, self.transmit, self.standby)
+
     def energy(self, busy_compute_s, transmit_s, latency_s):
         """Energy of one frame [J]; numbers or numpy arrays of one shape.
 

@@ -1,4 +1,5 @@
 """A colour camera: raw or compressed images of a topic, and the picture in them."""
+import math
 from typing import Any, Callable, Dict, List, Tuple
 
 import numpy as np
@@ -31,7 +32,8 @@ class Camera:
         self.topic = rospy.resolve_name(compressed if transport == "compressed" else topic)
         self._argument = topic
         self._deliver: Callable[[Any], None] = lambda msg: None
-        self._newest: Dict[str, float] = {}  # kind -> stamp of its newest message [s]
+        #: Kind -> stamp of its newest message [s].  Every kind is in it from the start: each has a thread of its own.
+        self._newest: Dict[str, float] = {"raw": -math.inf, "compressed": -math.inf}
         self._topics = [(kind, name, cls) for kind, name, cls in (
             ("raw", topic, Image), ("compressed", compressed, CompressedImage)) if transport in ("both", kind)]
         self._subscribers: List[rospy.Subscriber] = []

@@ -12,7 +12,7 @@ from intra_dp_ros.runtime.load import LEVELS
 from intra_dp_ros.runtime.planner import Planner
 from intra_dp_ros.runtime.sender import TILE_BYTES
 
-MESSAGE_S = 0.0014  # of a message beyond its bytes, half at either end, where all threads share a busy interpreter [s]
+MESSAGE_S = 0.001  # of a message beyond its bytes, half at either end, where all threads share a busy interpreter [s]
 
 
 class Aim:

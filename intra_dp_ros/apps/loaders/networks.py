@@ -8,7 +8,7 @@ import torch
 
 from intra_dp_ros.apps.loaders.base import RANDOM, InputSpec, LoadedModel, ModelError, Request, load_weights
 from intra_dp_ros.apps.networks.completion_net import HEIGHT, CompletionNet, make_sparse
-from intra_dp_ros.apps.networks.people_net import CLASSES, KEYPOINTS, PeopleNet, detections
+from intra_dp_ros.apps.networks.people_net import CLASSES, KEYPOINTS, PeopleNet, detections, make_lively
 
 _IMAGE, _VOLUME = (1, 3, 640, 960), (1, 1, 256, HEIGHT, 256)
 _CONFIG = os.path.join("models", "yolov5l6.yaml")
@@ -29,6 +29,8 @@ def load_people(request: Request) -> LoadedModel:
     spec = _image_spec(request)
     module = PeopleNet(raw=request.rest == "raw", score=_THRESHOLD)
     kind, note = _weights(module, request)
+    if kind == RANDOM:
+        make_lively(module)
     return LoadedModel(request.name, module.eval().fuse(), (spec,), kind, note, "" if module.raw else _DECODER,
                        _THRESHOLD)
 

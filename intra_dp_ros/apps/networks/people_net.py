@@ -5,7 +5,8 @@ cross-stage-partial blocks, spatial pyramid pooling, a top-down and a bottom-up 
 prediction are KAPAO's (McNally et al., "Rethinking Keypoint Representations", 2022): 4 of the box, 1 whether there is
 an object, 18 classes (a person and 17 single keypoints), 34 coordinates of a person's 17 keypoints.
 """
-from typing import List, Tuple, Union
+import math
+from typing import Callable, List, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,7 @@ STRIDES = (8, 16, 32, 64)
 ANCHORS = (((19, 27), (44, 40), (38, 94)), ((96, 68), (86, 152), (180, 137)),
            ((140, 301), (303, 264), (238, 542)), ((436, 615), (739, 380), (925, 792)))
 CANDIDATES, DETECTIONS = 512, 100  # boxes that compete, and most that are given
+_HEAD_GAIN, _RARE = 64.0, 2.5  # of random heads: factor; logit by which objects are rarer than not
 
 
 class Conv(torch.nn.Module):
@@ -174,3 +176,36 @@ def detections(rows: torch.Tensor, score: float, iou: float) -> Tuple[torch.Tens
     ranks, first = torch.topk(torch.where(keep, scores, scores - 2.0), min(DETECTIONS, len(found)))
     valid = ranks > 0.0
     return found.index_select(0, first) * valid[:, None].to(found.dtype), valid
+
+
+def make_lively(net: PeopleNet) -> None:
+    """Scale random weights, before `fuse`, so that what an image shows reaches the heads and some places score high.
+
+    Under torch's own random weights each of the hundred layers halves what it is given: the heads give the same number
+    everywhere, and a comparison of results compares nothing.  Here every layer has a scale that keeps the variance
+    (Mishkin and Matas, "All you need is a good init", 2016), of patches of more contrast than images have, so that none
+    grows without bounds: powers of two, the same on every machine.  Less of it arrives of an image, which the heads
+    make up for; what they say of plain grey is no object.
+    """
+    def keep_variance(module: torch.nn.Module, _: object, y: torch.Tensor) -> torch.Tensor:
+        factor = 2.0 ** -round(math.log2(float(y.std())))
+        module.weight *= factor
+        return y * factor
+
+    def make_rare(head: torch.nn.Module, _: object, y: torch.Tensor) -> None:
+        head.weight *= _HEAD_GAIN
+        head.bias.copy_(-torch.round(_HEAD_GAIN * (y.mean((0, 2, 3)) - head.bias) * 8.0) / 8.0)
+        head.bias[4::COLUMNS] -= _RARE
+
+    convolutions = [m.conv for m in net.modules() if isinstance(m, Conv)]
+    patches = torch.randint(0, 2, (1, 3, 16, 16)) * 255.0
+    with torch.no_grad():
+        _with_hooks(net, [(conv, keep_variance) for conv in convolutions], F.interpolate(patches, size=(256, 256)))
+        _with_hooks(net, [(head, make_rare) for head in net.heads], torch.full((1, 3, 256, 256), 128))
+
+
+def _with_hooks(net: PeopleNet, hooks: Sequence[Tuple[torch.nn.Module, Callable]], image: torch.Tensor) -> None:
+    handles = [module.register_forward_hook(hook) for module, hook in hooks]
+    net.eval()(image.to(torch.uint8))
+    for handle in handles:
+        handle.remove()

@@ -9,6 +9,7 @@ from intra_dp_ros.apps.networks.completion_net import CompletionNet
 from intra_dp_ros.apps.networks.people_net import PeopleNet, detections
 from intra_dp_ros.graph.execute import WholeModel
 from intra_dp_ros.graph.record import record
+from intra_dp_ros.runtime.exactness import relative_error
 
 
 def count(module):
@@ -130,3 +131,26 @@ def test_kapao_is_the_users_own(tmp_path, monkeypatch):
     assert rows.shape == (100, 40) and valid.shape == (100,)
     for module in ("models", "models.yolo"):
         sys.modules.pop(module, None)
+
+
+def test_an_image_as_opencv_has_it_is_recorded_like_any_other():
+    model = small_people().fuse()
+    image = torch.randint(0, 256, (64, 128, 3), dtype=torch.uint8).permute(2, 0, 1)[None]  # channels last in memory
+    recording = record(model, (image,))
+    assert recording.rest == "" and recording.graph.hash == record(model, (image.contiguous(),)).graph.hash
+    outputs, expected = WholeModel(recording.graph, recording.weights)(image), model(image)
+    assert relative_error(outputs[:1], expected[:1]) < 1e-6
+
+
+def test_random_people_depend_on_the_image_and_not_on_rounding():
+    net = load_model("kapao-style:raw", size=(128, 192)).module
+    blocks = torch.randint(0, 256, (2, 3, 16, 24), generator=torch.Generator().manual_seed(3)).float()
+    first, second = torch.nn.functional.interpolate(blocks, size=(128, 192), mode="bilinear").to(torch.uint8)
+    with torch.inference_mode():
+        seen, other = net(first[None])[0], net(second[None])[0]
+        assert seen.isfinite().all() and len(seen[:, 4].unique()) > 0.99 * len(seen), "every place has its own score"
+        assert (seen - other)[:, 4].abs().max() > 1e-2
+        with torch.backends.mkldnn.flags(enabled=False):  # other kernels
+            assert relative_error([net(first[None])[0]], [seen]) < 1e-5
+    again = load_model("kapao-style:raw", size=(128, 192)).module.state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in net.state_dict().items())

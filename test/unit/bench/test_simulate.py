@@ -91,8 +91,9 @@ def test_bounds_are_below_every_frame(timeline):
     frames = simulation.drive("intra_dp", trace, 12.0)
     step = max(1, len(frames) // 400)
     found = simulation.bounds(frames, trace)
-    assert len(found) == len(frames[::step])
-    assert all(b <= f.latency_s * (1 + 1e-6) for b, f in zip(found, frames[::step]))
+    assert found.shape == (len(frames[::step]), 2)
+    for (least_s, least_j), frame in zip(found, frames[::step]):
+        assert least_s <= frame.latency_s * (1 + 1e-6) and 0 < least_j <= frame.energy_j * (1 + 1e-6)
 
 
 def test_a_front_goes_from_fast_to_thrifty(timeline):
@@ -121,7 +122,7 @@ def test_profile_then_simulate(tmp_path, capsys):
         assert {"mean_ms", "median_ms", "p95_ms", "energy_j", "MB_up", "MB_down", "share_local", "share_split",
                 "share_offload"} <= set(figures)
         if name != simulate.PUBLISHED:
-            assert result["bound_ms"] <= figures["mean_ms"]
+            assert result["bound_ms"] <= figures["mean_ms"] and result["bound_j"] <= figures["energy_j"]
     assert os.path.getsize(picture) > 10000 and result["pareto"]
 
 

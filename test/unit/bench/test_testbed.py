@@ -163,7 +163,7 @@ def test_figures_of_a_cell_and_its_report(tmp_path):
                                                               rel_error=1e-6)],
         lost={"intra_dp": 1}, robot_s={"intra_dp": 3.0}, wall_s={"intra_dp": 10.0}, weights="random (none given)")
     cell = summarise(blocks, Setting("net", str(tmp_path)), open_trace("constant:4"), ["local", "intra_dp"], 1.0, True)
-    cell.update(bound_ms=50.0, ablation_ms={name: 60.0 for name in CHANGES})
+    cell.update(bound_ms=50.0, bound_j=0.4, ablation={name: {"mean_ms": 60.0, "energy_j": 0.5} for name in CHANGES})
     own = cell["strategies"]["intra_dp"]
     assert (own["share_split"], own["share_offload"], own["share_takeover"]) == (0.5, 0.25, 0.25)
     assert own["measured_over_predicted"]["median"] == pytest.approx(1.0) and own["max_rel_error"] == 1e-6
@@ -181,7 +181,7 @@ def test_figures_of_a_cell_and_its_report(tmp_path):
     with open(write_report([cell], str(tmp_path / "m.md"), ["--seconds", "5", "--out", "x"])) as file:
         text = file.read()
     assert (tmp_path / "m_gantt.png").exists()
-    assert "Lower bound" in text and "`scripts/bench --seconds 5`" in text
+    assert "Lower bounds" in text and "50 ms, 0.40 J" in text and "`scripts/bench --seconds 5`" in text
     for what in ("latency", "energy", "bandwidth", "predicted"):
         assert (tmp_path / "m_{}.png".format(what)).exists()
 
@@ -190,7 +190,7 @@ def test_a_report_of_earlier_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(bench.shutil, "which", lambda name: name)
     blocks = Blocks(frames=[_frame("local", 200.0, outcome="local", bytes_up=0), _frame("intra_dp", 100.0)])
     cell = summarise(blocks, Setting("net", str(tmp_path)), open_trace("constant:4"), ["local", "intra_dp"], 1.0, True)
-    cell.update(bound_ms=50.0, ablation_ms={name: 60.0 for name in CHANGES})
+    cell.update(bound_ms=50.0, bound_j=0.4, ablation={name: {"mean_ms": 60.0, "energy_j": 0.5} for name in CHANGES})
     cell.update(estimator=estimator_trial.figures([]), command="scripts/bench --models net")
     (tmp_path / "one.json").write_text(json.dumps(cell))
     (tmp_path / "two.json").write_text(json.dumps(
@@ -202,8 +202,10 @@ def test_a_report_of_earlier_runs(tmp_path, monkeypatch, capsys):
     assert bench.main(["--from", "{0}/one.json,{0}/two.json,{0}/slow.json".format(tmp_path), "--report", report]) == 0
     with open(report) as file:
         text = file.read()
-    assert "| net | outdoors | raw | 200.0 | 0.95 | 0.30 |" in text, "what keeps it above the aim"
-    assert text.count("| 200.0 | ") == 1, "the others are below"
+    assert "| net | outdoors | raw | 200 | 0.95 | 0.30 |" in text, "what keeps it above the aim"
+    assert text.count("| raw | 200 | ") == 1, "the others are below"
+    assert "energy above 0.85" in text and "| net | outdoors | raw | 1 | 1.00 | 0.50 |" in text
+    assert "fastest other's" in text
     assert "scripts/bench --models net" in text and "Several robots" in text and "latency 0.62" in text
     (tmp_path / "bad.json").write_text("{")
     assert bench.main(["--from", str(tmp_path / "bad.json"), "--report", report]) == 1

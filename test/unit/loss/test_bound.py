@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from test_population import case
 
 from intra_dp_ros.graph.record import record
-from intra_dp_ros.loss.bound import lower_bound
+from intra_dp_ros.loss.bound import Bound, lower_bound
+from intra_dp_ros.loss.energy import PowerModel
 from intra_dp_ros.loss.link_model import LinkModel
+from intra_dp_ros.loss.objective import ENERGY, Objective
 from intra_dp_ros.loss.profile import Profile
 from intra_dp_ros.loss.random_plans import KINDS, random_plan
 from intra_dp_ros.loss.search import search
@@ -22,9 +24,12 @@ from intra_dp_ros.lop.tiling import Tiling
 @given(st.integers(0, 10 ** 6))
 def test_no_plan_beats_it(seed):
     draw, tiling, timeline, link, codec = case(seed)
-    bound = lower_bound(timeline, link, codec)
+    bound, power = Bound(timeline, link, codec), PowerModel(*(draw.uniform(0.0, w) for w in (15.0, 8.0, 5.0)))
+    latency_s, energy_j = bound.at(link.up, link.down), bound.energy_at(link.up, link.down, power)
     for kind in sorted(KINDS):
-        assert bound <= timeline.predict(random_plan(tiling, kind, draw), link).latency_s * (1 + 1e-6) + 1e-9
+        found = timeline.predict(random_plan(tiling, kind, draw), link, power)
+        assert latency_s <= found.latency_s * (1 + 1e-6) + 1e-9
+        assert energy_j <= found.energy_j * (1 + 1e-6) + 1e-9
 
 
 @settings(max_examples=15)
@@ -33,6 +38,9 @@ def test_neither_does_the_search(seed):
     _, tiling, timeline, link, codec = case(seed)
     plan = search(tiling, timeline, link, codec, generations=4)
     assert lower_bound(timeline, link, codec) <= timeline.predict(plan, link).latency_s * (1 + 1e-6) + 1e-9
+    thrifty = search(tiling, timeline, link, codec, generations=4, objective=Objective(ENERGY))
+    least = Bound(timeline, link, codec).energy_at(link.up, link.down, PowerModel())
+    assert least <= timeline.predict(thrifty, link).energy_j * (1 + 1e-6) + 1e-9
 
 
 @pytest.fixture
@@ -65,3 +73,18 @@ def test_the_air_counts(stages):
     size = tiling.graph.tensors[tiling.graph.inputs[0]].nbytes
     assert lower_bound(timeline, LinkModel(size / 2, size / 2)) == pytest.approx(4.0, rel=2e-3)  # there and back
     assert lower_bound(timeline, LinkModel(0.0, 0.0)) == pytest.approx(3e3)  # alone
+
+
+def test_energy_where_the_best_schedule_is_known(stages):
+    tiling, times = stages
+    power = PowerModel(10.0, 4.0, 3.0)
+    timeline = Timeline(tiling, times(3000.0, 0.0, 3000.0), times(0.0, 0.0, 0.0))
+    size = tiling.graph.tensors[tiling.graph.inputs[0]].nbytes
+
+    def least(link, power=power):
+        return Bound(timeline, link).energy_at(link.up, link.down, power)
+
+    assert least(LinkModel(size / 2, size / 2)) == pytest.approx(4.0 * 4.0, rel=2e-3)  # there and back, the radio alone
+    assert least(LinkModel(size / 2, size / 2, rtt_s=1.0)) == pytest.approx(4.0 * 4.0 + 3.0, rel=2e-3)  # and waiting
+    assert least(LinkModel(size / 1e6, size / 1e6)) == pytest.approx(60.0, rel=1e-3)  # alone
+    assert least(LinkModel(0.0, 0.0)) == pytest.approx(60.0)
