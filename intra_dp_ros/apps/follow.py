@@ -1,7 +1,7 @@
 """Whom to follow, and where to stand: at a set distance, facing the person."""
 import math
 from dataclasses import dataclass
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Collection, Dict, Optional, Sequence, Tuple
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,17 @@ class Target:
         self._patience_s = patience_s
         self._seen = 0.0  # stamp [s]
 
-    def choose(self, distances: Dict[int, float], stamp: float) -> Optional[int]:
-        """Who is followed in this image; None while nobody is, or the one who was is out of sight.
+    def choose(self, distances: Dict[int, float], stamp: float, visible: Collection[int] = ()) -> Optional[int]:
+        """Who is followed in this image; None while nobody is, or the one who was has no known place.
 
         Args:
             distances: track -> how far away [m], of everybody whose place is known.
             stamp: of the image [s]; when it jumps back, the choice is made anew.
+            visible: everybody in the image: who is among them is not lost, be it that they are too near for depth.
         """
-        if self.track in distances:
+        if self.track in distances or self.track in visible:
             self._seen = stamp
-            return self.track
+            return self.track if self.track in distances else None
         if self.track is not None and 0.0 <= stamp - self._seen <= self._patience_s:
             return None
         self.track = min(distances, key=lambda track: (distances[track], track)) if distances else None

@@ -2,6 +2,7 @@
 
 Threading: any thread; one lock covers both queues.
 """
+import math
 import threading
 from typing import Any, List, Optional, Tuple
 
@@ -12,6 +13,9 @@ _BACK_S = 0.5  # a stamp this much before the newest: the streams began again
 class Pairing:
     """Pairs items of two streams whose stamps differ by no more than `slop_s`, each at most once.
 
+    An item whose best partner so far is more than half a period of the other stream older waits: a nearer one is still
+    to come.  Else one item left over would shift all pairs after it by a period.
+
     Args:
         slop_s: the most two stamps may differ by [s].
     """
@@ -20,6 +24,8 @@ class Pairing:
         self.slop_s = slop_s
         self._lock = threading.Lock()
         self._waiting: Tuple[List[Tuple[float, Any]], List[Tuple[float, Any]]] = ([], [])
+        self._newest: List[Optional[float]] = [None, None]  # stamp [s]
+        self._period = [math.inf, math.inf]  # between the last two stamps [s]
 
     def add(self, kind: int, stamp: float, item: Any) -> Optional[Tuple[Any, Any]]:
         """One item more; the pair (item of kind 0, item of kind 1) that it completes, if any.
@@ -30,11 +36,13 @@ class Pairing:
         """
         with self._lock:
             own, other = self._waiting[kind], self._waiting[1 - kind]
+            before, self._newest[kind] = self._newest[kind], stamp
+            self._period[kind] = stamp - before if before is not None and stamp > before else math.inf
             if own and stamp < own[-1][0] - _BACK_S:
                 own.clear()
                 other[:] = [known for known in other if known[0] <= stamp + self.slop_s]
             best = min(other, key=lambda known: abs(known[0] - stamp), default=None)
-            if best is None or abs(best[0] - stamp) > self.slop_s:
+            if best is None or abs(best[0] - stamp) > self.slop_s or stamp - best[0] > self._period[1 - kind] / 2:
                 own.append((stamp, item))
                 del own[:-_KEPT]
                 return None

@@ -32,6 +32,7 @@ from intra_dp_ros.loss.strategies import STRATEGIES
 from intra_dp_ros.lop.plan import LOSSLESS
 from intra_dp_ros.runtime.config import RobotConfig
 from intra_dp_ros.runtime.exactness import TOLERANCE
+from intra_dp_ros.runtime.levels import ROUND_TRIPS, Level
 from intra_dp_ros.runtime.machine import use_threads
 from intra_dp_ros.wire.codec import available
 
@@ -65,7 +66,7 @@ class Bench:
         self._in_kernel = in_kernel
         self.cells: List[Dict[str, Any]] = []
         self.idle: List[Dict[str, Any]] = []
-        self._model_of: Optional[Tuple[str, CellModel]] = None  # folder of the setting that it is of
+        self._model_of: Optional[Tuple[Tuple[str, float], CellModel]] = None  # folder of its setting, round trip
 
     def run(self) -> None:
         """All cells, one model after the other; a cell is written as soon as it is done.
@@ -117,9 +118,10 @@ class Bench:
         cell = summarise(blocks, setting, trace, strategies, scale, self._in_kernel)
         cell.update(bound_ms=None, bound_j=None, ablation={})
         if not self._options.no_bound:
-            if self._model_of is None or self._model_of[0] != setting.folder:
-                trips = [e["rtt"] for e in blocks.estimates if e["rtt"] > 0]
-                self._model_of = setting.folder, CellModel(setting, median(trips or [RobotConfig().rtt_s]))
+            trips = [e["rtt"] for e in blocks.estimates if e["rtt"] > 0]
+            wanted = setting.folder, Level(ROUND_TRIPS, median(trips or [RobotConfig().rtt_s])).value
+            if self._model_of is None or self._model_of[0] != wanted:
+                self._model_of = wanted, CellModel(setting, wanted[1])
             is_ours, model = "intra_dp" in strategies, self._model_of[1]
             cell.update(model.bounds(blocks, trace, "intra_dp" if is_ours else strategies[-1]))
             cell["ablation"] = model.ablation(blocks, trace) if is_ours else {}

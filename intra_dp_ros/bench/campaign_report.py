@@ -24,7 +24,7 @@ def table(cell: Mapping[str, Any]) -> List[str]:
     """A cell as a Markdown table, a row a strategy."""
     lines = ["| " + " | ".join(_COLUMNS) + " |", "|" + "---|" * len(_COLUMNS)]
     lines += ["| " + " | ".join(_row(name, found)) + " |" for name, found in cell["strategies"].items()]
-    if cell["bound_ms"] is not None:
+    if cell.get("bound_j") is not None:
         lines += ["", "Lower bounds (no schedule can do with less on this link, knowing it beforehand): {:.0f} ms, "
                   "{:.2f} J.".format(cell["bound_ms"], cell["bound_j"])]
     return lines + ["", in_words(cell["estimator"]) + "."]
@@ -120,7 +120,7 @@ def comparison(cell: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
             "energy": own["energy_j"] / others[thriftiest]["energy_j"],
             "energy_of_best": own["energy_j"] / others[best]["energy_j"],
             "bound": cell["bound_ms"] / others[best]["mean_ms"] if cell["bound_ms"] else None,
-            "energy_bound": cell["bound_j"] / others[thriftiest]["energy_j"] if cell["bound_j"] else None,
+            "energy_bound": cell["bound_j"] / others[thriftiest]["energy_j"] if cell.get("bound_j") else None,
             "p95": own["p95_ms"] / local if local else None}
 
 

@@ -24,7 +24,6 @@ from intra_dp_ros.lop.axis import prepare
 from intra_dp_ros.lop.tiling import Tiling
 from intra_dp_ros.runtime.aim import MESSAGE_S
 from intra_dp_ros.runtime.codec_sampler import CodecCosts
-from intra_dp_ros.runtime.levels import ROUND_TRIPS, Level
 from intra_dp_ros.runtime.sender import TILE_BYTES
 from intra_dp_ros.wire.shaper import Trace
 
@@ -55,7 +54,7 @@ class CellModel:
 
     Args:
         setting: of the testbed, after its nodes have measured.
-        rtt_s: round-trip time that they measured [s].
+        rtt_s: round-trip time that they planned for [s].
 
     Raises:
         FileNotFoundError: they have not.
@@ -69,7 +68,7 @@ class CellModel:
             robot = robot.scaled(1.0 / setting.robot_speed)
         self._robot = robot
         codecs = CodecCosts(self._tiling, setting.codec, os.path.join(setting.folder, "cache", "r0", "codecs"))
-        self._link = LinkModel(1e6, 1e6, Level(ROUND_TRIPS, rtt_s).value, setting.duplex, MESSAGE_S, codecs.present,
+        self._link = LinkModel(1e6, 1e6, rtt_s, setting.duplex, MESSAGE_S, codecs.present,
                                TILE_BYTES)
         self._objective = Objective(setting.objective)
         self._simulations: Dict[str, Simulation] = {}
@@ -79,7 +78,7 @@ class CellModel:
         began = [_Begin(f["trace_s"]) for f in blocks.frames if f["strategy"] == strategy and f["robot"] == 0]
         if not began:
             return {}
-        latency_s, energy_j = self._simulation("as it is").bounds(began, trace.trace).mean(axis=0)
+        latency_s, energy_j = self._simulation("as it is").bounds(began, trace.trace, True).mean(axis=0)
         return {"bound_ms": float(latency_s * 1e3), "bound_j": float(energy_j)}
 
     def ablation(self, blocks: Blocks, trace: NamedTrace) -> Dict[str, Dict[str, float]]:

@@ -35,7 +35,7 @@ from intra_dp_ros.wire.shaper import Trace
 PUBLISHED = "intra_dp_published"
 NAMES = (*STRATEGIES, PUBLISHED)
 CODECS = {"none": "raw", "lossless": LOSSLESS}
-_RATES = np.geomspace(0.1e6, 40e6, 48)  # that bounds are found for [byte/s]
+_RATES = np.geomspace(0.1e6, 200e6, 64)  # that bounds are found for [byte/s]
 _BOUNDED = 400  # frames of a drive for which the bound is found
 _HEADER = "{:<20}{:>9}{:>9}{:>9}{:>10}{:>9}{:>9}   {:>5} {:>5} {:>7}".format(
     "strategy", "mean ms", "median", "p95", "energy J", "MB up", "MB down", "local", "split", "offload")
@@ -72,19 +72,23 @@ class Simulation:
         """Latency against energy at a bandwidth [byte/s]."""
         return pareto.front(self.timeline.tiling, self.timeline, replace(self._link, up=rate, down=rate), self._codec)
 
-    def bounds(self, frames: Sequence[DrivenFrame], trace: Trace) -> np.ndarray:
+    def bounds(self, frames: Sequence[DrivenFrame], trace: Trace, energy: bool = False) -> np.ndarray:
         """For some of the frames, evenly chosen: what no schedule can beat [s, J], knowing the bandwidth beforehand.
 
-        The bounds at a constant bandwidth depend on the bytes that the link carries by then only.  So on a changing one
-        a frame takes no less than to the first moment T at which the mean bandwidth so far allows T, and costs no less
-        than the least, over all later moments it may end at, of what is possible with the bytes carried by then.
+        A frame takes no less than to the first moment T at which the mean bandwidth so far allows T, and costs no less
+        than the least, over all moments it may end at, of what is possible with the bytes carried by then.
+
+        Args:
+            energy: whether its bound is found as well; else it is 0.
 
         Returns:
             [frames, 2].
         """
-        bounds = Bound(self.timeline, replace(self._link, up=trace.mean, down=trace.mean), self._codec)
+        peak = max(rate for _, rate in trace.pieces)
+        bounds = Bound(self.timeline, replace(self._link, up=trace.mean, down=trace.mean), self._codec,
+                       peak if peak > 1.01 * trace.mean else None)
         least_s = np.array([bounds.at(b, b) for b in _RATES])
-        least_j = np.array([bounds.energy_at(b, b, self._power) for b in _RATES])
+        least_j = np.array([bounds.energy_at(b, b, self._power) if energy else 0.0 for b in _RATES])
         alone_s = bounds.at(0.0, 0.0)
         return np.array([self._bounds_of(frame.began_s, trace, least_s, least_j, alone_s)
                          for frame in frames[::max(1, len(frames) // _BOUNDED)]])
@@ -95,7 +99,8 @@ class Simulation:
         before = trace.carried(began_s)
 
         def at(least: np.ndarray, rate: float) -> float:  # of the next higher rate: never more than at this one
-            return float(least[min(int(np.searchsorted(_RATES, rate)), len(_RATES) - 1)])
+            k = int(np.searchsorted(_RATES, rate))
+            return float(least[k]) if k < len(_RATES) else 0.0
         low, high = 0.0, alone_s
         for _ in range(24):
             middle = (low + high) / 2
@@ -103,7 +108,9 @@ class Simulation:
             low, high = (low, middle) if at(least_s, rate) <= middle else (middle, high)
         energy = alone_j = float(self._power.energy(alone_s, 0.0, alone_s))
         waiting = self._power.least
-        if waiting > 0 and high < alone_j / waiting:
+        if waiting <= 0:
+            return high, min(alone_j, float(least_j.min()))
+        if high < alone_j / waiting:
             ends = np.geomspace(high, alone_j / waiting, 40)  # later ones cost more for waiting alone
             for first, last in zip(ends, ends[1:]):
                 rate = (trace.carried(began_s + last) - before) / first
@@ -205,7 +212,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         found[name] = summary(frames[name])
         print(row(name, found[name]), flush=True)
     exact = [name for name in names if name != PUBLISHED]
-    bounds = simulation.bounds(frames[(exact or names)[-1]], trace)
+    bounds = simulation.bounds(frames[(exact or names)[-1]], trace, True)
     print("{:<20}{:>9.1f}{:>28.3f}   no schedule can do with less, knowing the bandwidth beforehand".format(
         "lower bounds", bounds[:, 0].mean() * 1e3, bounds[:, 1].mean()))
     result = {"model": model.name, "weights": model.weights, "trace": os.path.basename(options.trace),

@@ -93,7 +93,8 @@ def replay(tail: Tail, model: Callable, call: Tuple[Sequence[Any], Mapping[str, 
         ReplayError: the model did not make the recorded calls.
     """
     with torch.inference_mode():
-        args, kwargs = map_tensors((tuple(call[0]), dict(call[1])), lambda t: t.clone())
+        args, kwargs = map_tensors((tuple(call[0]), dict(call[1])),  # in the order of elements that was recorded
+                                   lambda t: t.clone(memory_format=torch.contiguous_format))
         replayer = Replayer(tail, leaves((args, kwargs)), outputs)
         try:
             with DataIsDetached(), replayer:

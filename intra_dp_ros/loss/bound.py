@@ -14,6 +14,7 @@ Relaxations, each of which only makes the figure smaller:
   operator in between is global or that halos have grown to the whole height, no row of it is computed before all of
   that tensor is.  So the graph falls into stages, and the bound is the sum over stages of the largest time of any
   resource in each.  What belongs to no stage counts in the sum over all of them.
+- On a link that changes only the bytes of the whole frame count: at some moments it carries more than on average.
 - Whatever the server does begins half a round trip and a message after the beginning and ends half a round trip before
   the end, and so do both directions of the air together with what they wait for; the robot works all the time.
 
@@ -29,7 +30,6 @@ import scipy
 from scipy.optimize import linprog
 from scipy.sparse import coo_matrix
 
-from intra_dp_ros.loss.contract import contracted
 from intra_dp_ros.loss.energy import PowerModel
 from intra_dp_ros.loss.link_model import HALF, LinkModel
 from intra_dp_ros.loss.timeline import Timeline
@@ -48,16 +48,19 @@ class Bound:
         timeline: of both.
         link: its kind; at its bandwidths the best division into stages is chosen, which then holds for all.
         codec: as for the strategies; tensors may also travel raw.
+        peak: of a link whose bandwidth changes, the highest [byte/s]; then `at` takes the mean bandwidth over a time
+            and says whether a frame can be done in it (not where the bound is longer): at some moment more may be
+            carried than on average, so only the bytes of the whole frame count.  None: it does not change.
     """
 
-    def __init__(self, timeline: Timeline, link: LinkModel, codec: str = "raw") -> None:
-        self._timeline, self._link, self._codec = timeline, link, codec
+    def __init__(self, timeline: Timeline, link: LinkModel, codec: str = "raw", peak: Optional[float] = None) -> None:
+        self._timeline, self._link, self._codec, self._peak = timeline, link, codec, peak
         self._alone_s = timeline.robot.frame_ms([rule.rows for rule in timeline.tiling.rules]) / 1e3
-        tiling = contracted(timeline.tiling)
+        tiling = timeline.tiling
         choices = [stages(tiling, tensors) for tensors in _choices(tiling, timeline)]
         self._stage = choices[0]
         if len(choices) > 1 and link.up > 0 and link.down > 0:
-            self._stage = max(choices, key=lambda stage: _Program(timeline, link, codec, stage).solve())
+            self._stage = max(choices, key=lambda stage: _Program(timeline, link, codec, stage, peak).solve())
 
     def at(self, up: float, down: float) -> float:
         """Seconds that a frame takes at least at these bandwidths [byte/s], whatever the plan."""
@@ -71,7 +74,7 @@ class Bound:
         if up <= 0 or down <= 0:
             return alone
         link = replace(self._link, up=up, down=down)
-        return min(alone, _Program(self._timeline, link, self._codec, self._stage).solve(power))
+        return min(alone, _Program(self._timeline, link, self._codec, self._stage, self._peak).solve(power))
 
 
 def lower_bound(timeline: Timeline, link: LinkModel, codec: str = "raw") -> float:
@@ -86,9 +89,10 @@ class _Program:
     the time of the radio without the processor [s].
     """
 
-    def __init__(self, timeline: Timeline, link: LinkModel, codec: str, stage: Sequence[int]) -> None:
-        tiling = contracted(timeline.tiling)
-        self._tiling, self._link = tiling, link
+    def __init__(self, timeline: Timeline, link: LinkModel, codec: str, stage: Sequence[int],
+                 peak: Optional[float]) -> None:
+        tiling = timeline.tiling
+        self._tiling, self._link, self._peak = tiling, link, peak
         self._tensors = [*tiling.graph.inputs, *(t for node in tiling.graph.nodes for t in node.outputs)]
         self._place = {t: i for i, t in enumerate(self._tensors)}
         self._ops, self._count = len(tiling.rules), len(self._tensors)
@@ -98,7 +102,7 @@ class _Program:
         self._limits: List[float] = []
         rows = np.array([rule.rows for rule in tiling.rules])
         robot, server = ((np.array(p.a_ms) * (rows > 0) + np.array(p.b_ms) * rows) / 1e3
-                         for p in (tiling.profile(timeline.robot), tiling.profile(timeline.server)))
+                         for p in (timeline.robot, timeline.server))
         self._robot = robot
         self._holds(rows)
         self._works(robot, server)
@@ -194,11 +198,14 @@ class _Program:
                     work[direction].append((index, min(c[1] for c in costs) * size))
             groups = [air[UP] + air[DOWN]] if link.duplex == HALF else [air[UP], air[DOWN]]
             for terms in groups if stage is None else ():
-                self._at_most([*terms, (self._radio, -1.0),
+                fastest = 1.0 if self._peak is None else link.up / max(self._peak, link.up)
+                self._at_most([*((index, fastest * value) for index, value in terms), (self._radio, -1.0),
                                *((self._x(v), -self._robot[v]) for v in range(self._ops))], 0.0)
-            for terms in (*groups, work[UP], work[DOWN]):
-                if terms:
-                    self._at_most([*terms, *self._ends(stage)], -self._lead_s if stage is None else 0.0)
+            for terms in groups if self._peak is None or stage is None else ():
+                lead_s = self._lead_s if stage is None and self._peak is None else 0.0
+                self._at_most([*terms, *self._ends(stage)], -lead_s)
+            for terms in (work[UP], work[DOWN]):
+                self._at_most([*terms, *self._ends(stage)], -self._lead_s if stage is None else 0.0)
 
 
 def _proportions(needs: IntervalMap) -> Tuple[float, float]:
@@ -239,7 +246,7 @@ def _choices(tiling: Tiling, timeline: Timeline) -> List[List[int]]:
                 break
     first = tiling.graph.producer[barriers[0]] if barriers else len(tiling.rules)
     rows = np.array([rule.rows for rule in tiling.rules])
-    profile = tiling.profile(timeline.server)
+    profile = timeline.server
     done = np.cumsum((np.array(profile.a_ms) + np.array(profile.b_ms) * rows)[:first])
     at = sorted({int(np.searchsorted(done, share * done[-1])) for share in _SHARES}) if first else []
     more = [tiling.graph.nodes[v].outputs[0] for v in at if rows[v] > 1]

@@ -9,7 +9,7 @@ import torch
 from rospy.numpy_msg import numpy_msg
 from sensor_msgs.msg import Image, LaserScan, PointCloud2
 from std_msgs.msg import Float64MultiArray, Header
-from visualization_msgs.msg import MarkerArray
+from visualization_msgs.msg import Marker, MarkerArray
 
 from intra_dp_ros.apps.models import LoadedModel, ModelError
 from intra_dp_ros.apps.voxel_pictures import before_after, class_colours
@@ -22,7 +22,7 @@ from intra_dp_ros.ros.camera import INPUT_BUFFER_BYTES
 from intra_dp_ros.ros.completion_markers import completion_to_markers
 from intra_dp_ros.ros.complaints import Complaints
 from intra_dp_ros.ros.frames import Frames, TransformError
-from intra_dp_ros.ros.point_clouds import CloudError, cloud_to_msg, points_from_cloud, points_from_scan
+from intra_dp_ros.ros.point_clouds import CloudError, EmptyCloud, cloud_to_msg, points_from_cloud, points_from_scan
 
 #: Values of ~input, and the topics they stand for.
 CLOUD, SCAN = "cloud", "scan"
@@ -121,16 +121,29 @@ class CompletionApp(Application):
 
     def prepare(self, item: Any) -> Job:
         began = time.perf_counter()
-        points = points_from_cloud(item)[0] if self.settings.input == CLOUD else points_from_scan(item)
         header = Header(stamp=item.header.stamp, frame_id=self.settings.frame or item.header.frame_id)
+        try:
+            points = points_from_cloud(item)[0] if self.settings.input == CLOUD else points_from_scan(item)
+        except EmptyCloud:
+            self._clear(header)
+            raise
         occupancy = voxelise(self._in_grid_frame(points, item.header), self.grid)
         if not occupancy.any():
+            if np.isfinite(points).all(axis=1).any():
+                self._clear(header)
             raise CloudError(self._why_empty(points, header.frame_id))
         self._voxelise_s = time.perf_counter() - began
         return Job(item.header, (torch.from_numpy(occupancy),), View(occupancy, header))
 
+    def _clear(self, header: Header) -> None:
+        """Nothing is seen in the grid, so nothing is added: planners and rviz must not keep what was."""
+        self._coordinates.publish(Float64MultiArray(data=np.zeros(0)))
+        self._predicted.publish(cloud_to_msg(np.zeros((0, 3), np.float32), header, intensity=np.zeros(0, np.float32)))
+        self._cloud.publish(cloud_to_msg(np.zeros((0, 3), np.float32), header, rgb=np.zeros((0, 3), np.uint8)))
+        self._markers.publish(MarkerArray([Marker(header=header, action=Marker.DELETEALL)]))
+
     def _in_grid_frame(self, points: np.ndarray, header: Header) -> np.ndarray:
-        if self._frames is None or header.frame_id == self.settings.frame:
+        if self._frames is None or header.frame_id.lstrip("/") == self.settings.frame.lstrip("/"):
             return points
         try:
             found = self._frames.find(self.settings.frame, header.frame_id, header.stamp)

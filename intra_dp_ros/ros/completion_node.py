@@ -18,7 +18,7 @@ def make() -> CompletionApp:
         ValueError: another parameter cannot be used.
     """
     settings = CompletionParams(
-        input=params.read("~input", CLOUD, choices=(CLOUD, SCAN)), frame=params.read("~frame", ""),
+        input=params.read("~input", CLOUD, choices=(CLOUD, SCAN)), frame=params.read("~frame", "").lstrip("/"),
         cell_size=params.read("~cell_size", GRID.size, at_least=1e-3),
         origin=tuple(params.read("~origin_" + name, default) for name, default in zip("xyz", GRID.origin)),
         cell_centres=params.read("~cell_centres", False))

@@ -1,5 +1,4 @@
 """A program's way to the server over ROS topics, for `IntraDP`."""
-import logging
 from typing import Optional, Tuple
 
 import rosgraph
@@ -7,8 +6,8 @@ import rospy
 
 from intra_dp_ros.ros.control import RosControl
 from intra_dp_ros.ros.topic_link import TopicLink
+from intra_dp_ros.runtime.client import warn_once
 
-_LOG = logging.getLogger(__name__)
 NAMESPACE = "/intra_dp"
 
 
@@ -16,7 +15,7 @@ def connect(robot_id: str) -> Optional[Tuple[TopicLink, RosControl]]:
     """The robot's ends; None where no ROS master answers.  Starts an anonymous node unless the program has one."""
     if not rospy.core.is_initialized():
         if not rosgraph.is_master_online():
-            _LOG.warning("no ROS master at %s: the model runs on this machine alone", rosgraph.get_master_uri())
+            warn_once("no ROS master at {}: the model runs on this machine alone".format(rosgraph.get_master_uri()))
             return None
         rospy.init_node("intra_dp_client", anonymous=True, disable_signals=True)
     return TopicLink("robot", NAMESPACE, robot_id), RosControl(NAMESPACE)

@@ -69,11 +69,13 @@ class Frames:
     def find(self, target: str, source: str, stamp: rospy.Time) -> Transform:
         """The transform of points in `source` to `target`.
 
-        Where there is none at the stamp after a short wait, the newest is taken if it is hardly older.
+        Where there is none at the stamp after a short wait, the newest is taken if it is hardly older.  Names may begin
+        with a slash, as those of older drivers and bags do: tf2 knows them without.
 
         Raises:
             TransformError: there is none.
         """
+        target, source = target.lstrip("/"), source.lstrip("/")
         end = time.monotonic() + (0.0 if (target, source) in self._missing else _WAIT_S)
         while True:
             try:

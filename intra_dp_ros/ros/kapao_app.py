@@ -6,7 +6,7 @@ painting thread, because it waits for tf.
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Collection, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import rospy
@@ -26,7 +26,7 @@ from intra_dp_ros.ros.conversions import InputError
 from intra_dp_ros.ros.depth import depth_from_msg, intrinsics_from_msg
 from intra_dp_ros.ros.diagnostics import WARN
 from intra_dp_ros.ros.frames import Frames, Transform, TransformError
-from intra_dp_ros.ros.people_app import PeopleApp
+from intra_dp_ros.ros.people_app import PeopleApp, seconds_of
 from intra_dp_ros.ros.people_markers import people_to_markers
 
 _NO_DEPTH_S = 1.0  # without a depth image that fits: colour goes on alone
@@ -166,11 +166,13 @@ class KapaoApp(PeopleApp):
         if depth is not None and camera is not None:
             points = {track.id: person_point(depth, track.person, camera) for track in result}
             known = {number: point for number, point in points.items() if point is not None}
-            self._lead(job, known)
+            self._lead(job, known, points)
             if self._markers.get_num_connections():
                 placed = [(t, known[t.id], keypoint_points(depth, t.person, camera, known[t.id]))
                           for t in result if t.id in known]
                 self._markers.publish(people_to_markers(placed, job.header))
+        elif self._markers.get_num_connections():
+            self._markers.publish(people_to_markers([], job.header))
         super().paint(job, result)
 
     def _space(self, job: Job) -> Tuple[Optional[np.ndarray], Optional[Intrinsics]]:
@@ -199,11 +201,11 @@ class KapaoApp(PeopleApp):
             return None, None
         return depth, camera
 
-    def _lead(self, job: Job, points: Dict[int, PersonPoint]) -> None:
+    def _lead(self, job: Job, points: Dict[int, PersonPoint], visible: Collection[int]) -> None:
         """Publish where the person who is followed is, and where to go."""
         stamp, settings = job.header.stamp, self.settings
         distances = {number: float(np.linalg.norm((p.x, p.y, p.z))) for number, p in points.items()}
-        chosen = self._target.choose(distances, stamp.to_sec())
+        chosen = self._target.choose(distances, seconds_of(stamp), visible)
         if chosen is None or not (self._point.get_num_connections() or settings.publish_goal):
             return
         found = points[chosen]

@@ -21,7 +21,7 @@ def make() -> KapaoApp:
         threshold=params.read("~threshold", -1.0, at_most=1.0),
         transport=params.read("~image_transport", "both", choices=TRANSPORTS),
         slop_s=params.read("~slop", 0.1, at_least=0.0),
-        target_frame=params.read("~target_frame", "map"),
+        target_frame=params.read("~target_frame", "map").lstrip("/"),
         follow_distance=params.read("~follow_distance", 1.2, at_least=0.0),
         publish_goal=params.read("~publish_goal", False), goal_rate=params.read("~goal_rate", 1.0, at_least=0.01),
         patience_s=params.read("~patience", 2.0, at_least=0.0))

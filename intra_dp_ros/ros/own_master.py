@@ -4,13 +4,14 @@ import signal
 import socket
 import subprocess
 import time
-from typing import Optional, Sequence
+from typing import List, Optional, Sequence
 
 import psutil
 import rospy
 
 _MASTER_S = 60.0  # until the master answers
 _STOP_S = 20.0  # for the nodes to end by themselves
+_LOOK_S = 5.0  # between looks at which nodes there are
 
 
 class LaunchError(RuntimeError):
@@ -31,6 +32,8 @@ class OwnMaster:
         self._arguments = list(arguments)
         self.log = log
         self._process: Optional[subprocess.Popen] = None
+        self._nodes: List[psutil.Process] = []  # of it, as last seen; in process groups of their own
+        self._next_look = 0.0  # monotonic [s]
 
     def start(self, node: str) -> None:
         """Start the nodes and become the node `node`.
@@ -62,21 +65,31 @@ class OwnMaster:
 
     def check(self) -> None:
         """Raises LaunchError when the nodes have stopped."""
+        if self._process is not None and time.monotonic() > self._next_look:
+            self._next_look = time.monotonic() + _LOOK_S
+            self._look()
         if self._process is not None and self._process.poll() is not None:
             raise LaunchError("the nodes have stopped; see {}".format(self.log))
 
     def stop(self) -> None:
         """Stop all nodes and the master: asked first, then killed."""
-        if self._process is None or self._process.poll() is not None:
+        if self._process is None:
             return
-        nodes = psutil.Process(self._process.pid).children(recursive=True)  # in process groups of their own
-        os.killpg(self._process.pid, signal.SIGINT)
-        try:
-            self._process.wait(timeout=_STOP_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-        for node in nodes:  # a launch killed, or struck before it could ask them, leaves them behind
+        self._look()
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGINT)
+            try:
+                self._process.wait(timeout=_STOP_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        for node in self._nodes:  # a launch killed, or struck before it could ask them, leaves them behind
             try:
                 node.kill()
             except psutil.Error:
                 pass  # gone, as a rule
+
+    def _look(self) -> None:
+        try:
+            self._nodes = psutil.Process(self._process.pid).children(recursive=True) or self._nodes
+        except psutil.Error:
+            pass  # the launch is gone: those it had are remembered

@@ -1,4 +1,5 @@
 """People in camera images."""
+import time
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
@@ -84,7 +85,7 @@ class PeopleApp(Application):
         return Job(item.header, inputs, View(rgb, fit, extra), self._images.source(data))
 
     def publish(self, job: Job, outputs: Sequence[torch.Tensor], frame: int) -> List[Track]:
-        tracks = self._tracker.update(self._images.people(outputs, job.context.fit), job.header.stamp.to_sec())
+        tracks = self._tracker.update(self._images.people(outputs, job.context.fit), seconds_of(job.header.stamp))
         self._people_now = len(tracks)
         height, width = job.context.rgb.shape[:2]
         self._people.publish(conversions.people_to_msg(tracks, job.header, frame, width, height, self.model.name,
@@ -95,3 +96,8 @@ class PeopleApp(Application):
         if self._overlay.get_num_connections():
             rgb = draw(job.context.rgb, [t.person for t in result], [t.id for t in result])
             self._overlay.publish(conversions.image_to_msg(rgb, job.header))
+
+
+def seconds_of(stamp: rospy.Time) -> float:
+    """For what grows old with time [s]: cameras whose driver leaves the stamp 0 have the time of this machine."""
+    return stamp.to_sec() or time.monotonic()

@@ -1,6 +1,7 @@
 """People in space for rviz: where each stands, who it is, the skeleton."""
 from typing import List, Optional, Sequence, Tuple
 
+import rospy
 from geometry_msgs.msg import Point
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
@@ -10,6 +11,7 @@ from intra_dp_ros.apps.person_point import PersonPoint
 from intra_dp_ros.apps.tracking import Track
 
 _DIAMETER_M, _TEXT_M, _BONE_M = 0.25, 0.35, 0.05
+_LIFETIME_S = 5.0  # of what is shown, when nothing comes after it
 _ABOVE_M = 0.75  # the text is this much above the torso; y is down in an optical frame
 
 #: A track, the person's point, the keypoints in space (None: unknown).
@@ -37,7 +39,8 @@ def people_to_markers(people: Sequence[Placed], header: Header) -> MarkerArray:
 
 
 def _marker(header: Header, ns: str, number: int, kind: int, color: ColorRGBA, size: float) -> Marker:
-    out = Marker(header=header, ns=ns, id=number, type=kind, action=Marker.ADD, color=color)
+    out = Marker(header=header, ns=ns, id=number, type=kind, action=Marker.ADD, color=color,
+                 lifetime=rospy.Duration(_LIFETIME_S))
     out.pose.orientation.w = 1.0
     out.scale.x = out.scale.y = out.scale.z = size
     return out

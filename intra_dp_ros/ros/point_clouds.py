@@ -25,6 +25,10 @@ class CloudError(InputError):
     """A cloud or scan that cannot be used; the message says what was found and what is needed."""
 
 
+class EmptyCloud(CloudError):
+    """A cloud without points."""
+
+
 def points_from_cloud(msg: PointCloud2) -> Tuple[np.ndarray, Optional[np.ndarray]]:
     """The points of a cloud, organised or not, with whatever fields, of either byte order.
 
@@ -33,7 +37,8 @@ def points_from_cloud(msg: PointCloud2) -> Tuple[np.ndarray, Optional[np.ndarray
         and `[N]` float32 of the field intensity, None where there is none.
 
     Raises:
-        CloudError: no field x, y or z, fields or lengths that cannot be, no points.
+        CloudError: no field x, y or z, fields or lengths that cannot be.
+        EmptyCloud: no points.
     """
     names = tuple(field.name for field in msg.fields)
     lacking = [name for name in _POSITION if name not in names]
@@ -42,7 +47,7 @@ def points_from_cloud(msg: PointCloud2) -> Tuple[np.ndarray, Optional[np.ndarray
             ", ".join(lacking), ", ".join("{!r:.40}".format(name) for name in names[:_MOST_NAMED]) or "no fields"))
     fields = _fields(msg)
     if msg.width == 0 or msg.height == 0:
-        raise CloudError("the cloud has no points ({}x{})".format(msg.width, msg.height))
+        raise EmptyCloud("the cloud has no points ({}x{})".format(msg.width, msg.height))
     row = msg.width * msg.point_step
     if msg.height > 1 and msg.row_step < row:
         raise CloudError("row_step is {} bytes, but {} points of {} bytes take {}".format(

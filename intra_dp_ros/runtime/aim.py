@@ -1,6 +1,7 @@
 """What a robot's plans are made for: an objective, and what the link, its codecs and the server cost here."""
 import threading
 from dataclasses import replace
+from typing import Optional, Tuple
 
 from intra_dp_ros.loss.link_model import LinkModel
 from intra_dp_ros.loss.objective import Objective
@@ -12,6 +13,7 @@ from intra_dp_ros.runtime.load import LEVELS
 from intra_dp_ros.runtime.planner import Planner
 from intra_dp_ros.runtime.sender import TILE_BYTES
 
+_HOLD_S = 2.0  # a round trip must have been another one for so long: plans made anew cost time, outages end
 MESSAGE_S = 0.001  # of a message beyond its bytes, half at either end, where all threads share a busy interpreter [s]
 
 
@@ -30,8 +32,9 @@ class Aim:
     def __init__(self, tiling: Tiling, config: RobotConfig, folder: str) -> None:
         self.codecs = CodecCosts(tiling, config.input_codec, folder)
         self._objective, self._duplex = config.objective, config.duplex
-        self._load, self._trip = Level(LEVELS, 1.0), Level(ROUND_TRIPS, config.rtt_s)
+        self._load, self._trip = Level(LEVELS, 1.0), Level(ROUND_TRIPS, config.rtt_s, _HOLD_S)
         self._lock = threading.Lock()
+        self._told: Optional[Tuple[LinkModel, str, Objective]] = None
         self._is_new = False
 
     def link_at(self, bandwidth: float = 1e6) -> LinkModel:
@@ -44,27 +47,31 @@ class Aim:
         Raises:
             CodecError: no such codec here; nothing has changed then.
         """
-        if input_codec != self.codecs.codec:
-            self.codecs.use(input_codec)
-        self._objective = objective
+        with self._lock:
+            if input_codec != self.codecs.codec:
+                self.codecs.use(input_codec)
+            self._objective = objective
         self.tell(planner)
 
-    def hear(self, rtt_s: float, load: float, planner: Planner) -> None:
+    def hear(self, rtt_s: float, load: float, is_uploading: bool, planner: Planner) -> None:
         """A heartbeat came.
 
         Args:
             rtt_s: least round trip of the last seconds [s]; 0: not known.
             load: how many other robots the server works for (`Share`).
+            is_uploading: weights are on their way, and heartbeats wait behind them: no round trip is like that later.
         """
         planner.load_is(self._load.hear(1.0 + max(0.0, load)))
-        if rtt_s > 0 and self._trip.value != self._trip.hear(rtt_s):
+        if rtt_s > 0 and not is_uploading and self._trip.value != self._trip.hear(rtt_s):
             self.tell(planner)
 
     def tell(self, planner: Planner) -> None:
         """Have plans made for what is known now."""
         with self._lock:
-            planner.aim(replace(self.link_at(), codecs=self.codecs.present), self.codecs.codec, self._objective)
-            self._is_new = True
+            now = replace(self.link_at(), codecs=self.codecs.present), self.codecs.codec, self._objective
+            planner.aim(*now)
+            self._is_new |= now != self._told
+            self._told = now
 
     def is_new(self) -> bool:
         """Whether predictions made before the last call do not hold any more."""

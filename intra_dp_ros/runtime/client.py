@@ -3,8 +3,11 @@ import collections
 import importlib
 import logging
 import os
+import sys
+import threading
 import time
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 import torch
@@ -20,8 +23,10 @@ from intra_dp_ros.wire.link import Control, Link
 
 _LOG = logging.getLogger(__name__)
 Connect = Callable[[str], Optional[Tuple[Link, Control]]]  # robot id -> the robot's ends; None: no way to a server
-_READY = 4  # recordings kept ready, one for each kind of arguments; the least recently used goes first
+_READY = 8  # recordings kept ready, one for each kind of arguments; the least recently used goes first
 _MOST = 16  # recordings made: a model that is called differently every time would only ever be recorded
+_ROS_PART = "intra_dp_ros.ros.connect"
+_CONNECT_S = 5.0  # between looks for a way to the server, while there is none
 _TOO_MANY = ("it was called with more than {} kinds of arguments (shapes, types, plain values): pass numbers that "
              "change as tensors").format(_MOST)
 #: Methods of a module after which its recordings are of another model.
@@ -36,6 +41,29 @@ class _Ready:
     robot: Robot
     link: Optional[Link]
     recording: Recording
+    search: "_Search"
+
+
+class _Search:
+    """Looks for a way to the server again and again, on a thread: a master that is not there may keep one waiting."""
+
+    def __init__(self, connect: Connect, robot_id: str) -> None:
+        self._connect, self._robot_id = connect, robot_id
+        self._next = time.monotonic() + _CONNECT_S
+        self._thread: Optional[threading.Thread] = None
+        self._found: Optional[Tuple[Link, Control]] = None
+
+    def ends(self) -> Optional[Tuple[Link, Control]]:
+        """What was found; None: nothing yet."""
+        if self._found is None and time.monotonic() > self._next and (
+                self._thread is None or not self._thread.is_alive()):
+            self._next = time.monotonic() + _CONNECT_S
+            self._thread = threading.Thread(target=self._look, name="connect", daemon=True)
+            self._thread.start()
+        return self._found
+
+    def _look(self) -> None:
+        self._found = self._connect(self._robot_id)
 
 
 class IntraDP:
@@ -44,12 +72,15 @@ class IntraDP:
     The first call with arguments of a kind (shapes, types, plain values) records the model (paper, Algorithm 1) and
     measures its operators; later calls replay the record.  Where a model begins to depend on values (``nonzero``,
     loops, branches), the rest of it runs here, in the model's own code.  A model that cannot be recorded at all runs as
-    it is; a warning says why.  Attributes and methods are the model's.
+    it is; a warning says why.  Attributes and methods are the model's, also those that are set, which begins anew: what
+    is recorded holds the values of then.
+
+    Thread-safe: calls take turns.
 
     Args:
         model: in eval mode; neither changed nor copied.
         config: see `RobotConfig`; its robot_id must be unique among the robots of a server; default: `RobotConfig` with
-            lossless codecs.
+            lossless codecs, on the device of the first tensor of the first call.
         connect: how to reach the server (`runtime.in_process` has one for a single process); default: over ROS topics,
             where ROS is there.
         folder: cache of profiles and plans on disk.
@@ -63,7 +94,8 @@ class IntraDP:
                  folder: str = os.path.join("~", ".cache", "intra_dp_ros", "robot")) -> None:
         self.model = model
         self.stats: Optional[FrameStats] = None
-        self._config = config or RobotConfig(input_codec=default_codec())
+        self._config = config
+        self._lock = threading.RLock()
         self._connect = connect or _over_ros
         self._folder = folder
         self._ready: "collections.OrderedDict[Any, _Ready]" = collections.OrderedDict()  # by signature
@@ -73,11 +105,15 @@ class IntraDP:
         self._report = "not called yet"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """The model's result, nested as the model nests it, split parts on the CPU.
+        """The model's result, nested as the model nests it, on the device of the first tensor given.
 
         Raises:
             Exception: what the model raises.
         """
+        with self._lock:
+            return self._call(args, kwargs)
+
+    def _call(self, args: Tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         self.stats = None
         kwargs = dict(sorted(kwargs.items()))  # the same call in another order is the same call
         try:
@@ -96,8 +132,9 @@ class IntraDP:
             except Exception as error:  # the model's own is raised again
                 return self._run_plain(key, "recording failed: {!r}".format(error), args, kwargs)
         self._ready.move_to_end(key)
-        ready = self._ready[key]
-        done = ready.robot.infer(leaves((args, kwargs)))
+        ready = self._ready[key] = self._linked(self._ready[key])
+        tensors = leaves((args, kwargs))
+        done = ready.robot.infer(tensors)
         began = time.monotonic()
         try:
             result = ready.recording.finish(self.model, args, kwargs, done.outputs)
@@ -108,7 +145,8 @@ class IntraDP:
         self.stats = done.stats
         self._report = _in_words(done.stats, ready.recording, time.monotonic() - began)
         # the caller may write to its results, which torch refuses for tensors made in inference mode
-        return map_tensors(result, lambda t: t.clone() if t.is_inference() else t)
+        device = tensors[0].device
+        return map_tensors(result, lambda t: (t.clone() if t.is_inference() else t).to(device))
 
     def report(self) -> str:
         """One line on the last call: what ran where, and how long it took."""
@@ -116,10 +154,11 @@ class IntraDP:
 
     def close(self) -> None:
         """Leave the server.  The next call records again."""
-        while self._ready:
-            self._drop(next(iter(self._ready)))
-        self._plain.clear()
-        self._tried = 0
+        with self._lock:
+            while self._ready:
+                self._drop(next(iter(self._ready)))
+            self._plain.clear()
+            self._tried = 0
 
     def __getattr__(self, name: str) -> Any:
         if name == "model" or name.startswith("__"):  # not yet there (unpickling, copying)
@@ -129,10 +168,19 @@ class IntraDP:
             return found
 
         def change(*args: Any, **kwargs: Any) -> Any:
-            self.close()
-            result = found(*args, **kwargs)
+            with self._lock:
+                self.close()
+                result = found(*args, **kwargs)
             return self if result is self.model else result
         return change
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("model", "stats") or name.startswith("_"):
+            super().__setattr__(name, value)
+            return
+        with self._lock:
+            self.close()
+            setattr(self.model, name, value)
 
     def _run_plain(self, key: Any, reason: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """The model as it is, now and, unless it fails itself, for all such calls to come."""
@@ -153,20 +201,38 @@ class IntraDP:
         while len(self._ready) >= _READY:
             self._drop(next(iter(self._ready)))
         self._made += 1
-        robot_id = self._config.robot_id + ("_{}".format(self._made) if self._made > 1 else "")
-        robot = Robot(recording, self._folder, replace(self._config, robot_id=robot_id))
+        config = self._config
+        if config is None:
+            device = str(leaves((args, kwargs))[0].device)
+            config = self._config = RobotConfig(input_codec=default_codec(), device=device)
+        robot_id = config.robot_id + ("_{}".format(self._made) if self._made > 1 else "")
+        robot = Robot(recording, self._folder, replace(config, robot_id=robot_id))
         ends = self._connect(robot_id)
         if ends is not None:
             robot.connect(*ends)
         if recording.tail is not None:
             _LOG.warning("%s%s", recording.tail.sentence, _remedy(self.model))
-        self._ready[key] = _Ready(robot, None if ends is None else ends[0], recording)
+        self._ready[key] = _Ready(robot, None if ends is None else ends[0], recording, _Search(self._connect, robot_id))
+
+    def _linked(self, ready: _Ready) -> _Ready:
+        """The same, with the way to the server where one was found since."""
+        ends = None if ready.link is not None else ready.search.ends()
+        if ends is None:
+            return ready
+        ready.robot.connect(*ends)
+        return replace(ready, link=ends[0])
 
     def _drop(self, key: Any) -> None:
         ready = self._ready.pop(key)
         ready.robot.close()
         if ready.link is not None:
             ready.link.close()
+
+
+@lru_cache(maxsize=None)
+def warn_once(text: str) -> None:
+    """For what is looked at again and again."""
+    _LOG.warning("%s", text)
 
 
 def _in_words(done: FrameStats, recording: Recording, rest_s: float) -> str:
@@ -186,10 +252,18 @@ def _remedy(model: Any) -> str:
 
 
 def _over_ros(robot_id: str) -> Optional[Tuple[Link, Control]]:
-    """The ROS layer, found by name: nothing below it imports it, and without ROS the model runs locally."""
+    """The ROS layer, found by name: nothing below it imports it, and without ROS the model runs locally.
+
+    A program that uses rospy itself becomes a node first: rospy allows one `init_node` a process.
+    """
+    rospy = sys.modules.get("rospy")
+    if rospy is not None and _ROS_PART not in sys.modules and not rospy.core.is_initialized():
+        warn_once("this program uses rospy but is no node yet: the model runs on this machine alone until "
+                  "rospy.init_node was called")
+        return None
     try:
-        connect = importlib.import_module("intra_dp_ros.ros.connect").connect
+        connect = importlib.import_module(_ROS_PART).connect
     except ImportError as error:
-        _LOG.warning("no ROS here (%s): the model runs on this machine alone", error)
+        warn_once("no ROS here ({}): the model runs on this machine alone".format(error))
         return None
     return connect(robot_id)

@@ -54,9 +54,9 @@ class Correction:
         if predicted_s <= 0:
             return
         ratio = min(_MOST, max(1.0 / _MOST, measured_s / predicted_s))
-        old, latency_s = self._means.get(epoch), ratio * predicted_s
+        alone = local_s * (self.factor(0) if epoch else 1.0)
+        old, latency_s = self._means.get(epoch), min(measured_s, _MOST * max(predicted_s, alone))
         mean = self._means[epoch] = _Mean(ratio, latency_s, 1) if old is None else old.with_frame(ratio, latency_s)
-        alone = local_s * self.factor(0)
         if not epoch or mean.frames < _ENOUGH:
             return
         if mean.latency_s <= _MARGIN * alone:  # of several: one may have met a bad moment of the link

@@ -5,7 +5,8 @@ changed.
 """
 import logging
 import threading
-from typing import Callable, Dict, FrozenSet, List, Optional
+from dataclasses import replace
+from typing import Callable, Collection, Dict, FrozenSet, List, Optional
 
 from intra_dp_ros.lop.plan import Plan
 from intra_dp_ros.loss import table as tables
@@ -52,7 +53,7 @@ class Planner:
         self._server: Optional[Profile] = None
         self._load = 1.0
         self._version = 0  # of everything that plans depend on: a search for an older one is thrown away
-        self._wanted: List[str] = []
+        self._wanted: List[str] = []  # the last one that was asked for first
         self._failed: FrozenSet[str] = frozenset()  # strategies for which there are no plans under the present aims
         self._tables: Dict[str, PlanTable] = {}
         self._stale: FrozenSet[str] = frozenset()  # strategies whose tables are for other aims than the present ones
@@ -73,8 +74,7 @@ class Planner:
     def want(self, strategy: str) -> None:
         """Have the plans of a strategy made, if they are not yet."""
         with self._change:
-            if strategy not in self._wanted:
-                self._wanted.append(strategy)
+            self._wanted = [strategy, *(other for other in self._wanted if other != strategy)]
             self._failed -= {strategy}
             self._change.notify_all()
 
@@ -130,6 +130,7 @@ class Planner:
             with self._change:
                 if self._closed or version != self._version:
                     continue
+                made = _as_known(made, self._tables.values())
                 self._tables = {**self._tables, strategy: made}
                 self._stale -= {strategy}
                 self._epoch = max([self._epoch, *(p.epoch + 1 for p in made.plans)])  # never twice in a session
@@ -162,6 +163,18 @@ class Planner:
             if not is_late():  # else the search was stopped: these are not its best plans
                 _keep(self._folder, key, made)
         return made
+
+
+def _as_known(table: PlanTable, others: Collection[PlanTable]) -> PlanTable:
+    """The table with the epochs of equal plans that there are: the server has those, and what their frames took holds.
+    """
+    def content(plan: Plan) -> Plan:
+        return replace(plan, epoch=0, predicted_ms=None)
+
+    known = {content(p): p.epoch for other in others for p in other.plans if not p.is_local}
+    return replace(table, rungs=tuple(
+        replace(rung, plan=replace(rung.plan, epoch=known.get(content(rung.plan), rung.plan.epoch)))
+        for rung in table.rungs))
 
 
 def _keep(folder: str, key: str, table: PlanTable) -> None:

@@ -323,7 +323,8 @@ class Robot:
                 self.bandwidth.on_rtt(trip, message.sent - (received - trip / 2))
             if connection.server_profile is not None:
                 self._planner.server_is(connection.server_profile)
-            self._aim.hear(connection.pulse.rtt, message.load, self._planner)
+            self._aim.hear(connection.pulse.rtt, message.load, connection.uploader.status()["missing"] > 0,
+                           self._planner)
             return
         connection.pulse.note()
         if isinstance(message, Ack):

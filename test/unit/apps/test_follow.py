@@ -37,5 +37,7 @@ def test_the_nearest_is_followed_until_lost():
     assert target.choose({4: 0.5, 5: 6.0}, 1.5) == 5, "somebody nearer does not take over"
     assert target.choose({4: 0.5}, 2.0) is None, "out of sight: nobody else yet"
     assert target.choose({4: 0.5, 5: 7.0}, 2.4) == 5
-    assert target.choose({4: 0.5, 6: 0.7}, 3.5) == 4
+    assert target.choose({4: 0.5}, 9.0, visible=(4, 5)) is None, "in sight, too near for depth: not lost"
+    assert target.choose({4: 0.5, 5: 0.6}, 9.5, visible=(4, 5)) == 5
+    assert target.choose({4: 0.5, 6: 0.7}, 10.6, visible=(4, 6)) == 4
     assert target.choose({7: 0.5}, 0.5) == 7, "the bag began again"

@@ -90,7 +90,7 @@ def test_bounds_are_below_every_frame(timeline):
     trace = Trace([0.0, 1.0, 2.0], [4e6, 8e5, 2e6], 3.0)
     frames = simulation.drive("intra_dp", trace, 12.0)
     step = max(1, len(frames) // 400)
-    found = simulation.bounds(frames, trace)
+    found = simulation.bounds(frames, trace, True)
     assert found.shape == (len(frames[::step]), 2)
     for (least_s, least_j), frame in zip(found, frames[::step]):
         assert least_s <= frame.latency_s * (1 + 1e-6) and 0 < least_j <= frame.energy_j * (1 + 1e-6)

@@ -192,6 +192,11 @@ def test_the_rest_runs_in_the_application(model):
     assert tail.operator and tail.source.startswith("test_replay.py:") and tail.source in tail.sentence
 
 
+@pytest.mark.parametrize("model", [writes_to_its_input, returns_its_input], ids=lambda m: m.__name__)
+def test_an_image_with_its_channels_last_in_memory(model):
+    check(model, image().contiguous(memory_format=torch.channels_last))
+
+
 def test_what_is_random_stays_random():
     def model(x):
         noise = torch.rand(4, 1, 1)

@@ -51,10 +51,27 @@ def test_a_laser_scan_becomes_a_volume():
     (np.full((2, 3), 50.0),
      r"none of the 2 points is in the grid from \(-10, -10, -0.1\) to \(-8.4, -7.6, 3.1\) m in map")])
 def test_clouds_that_leave_the_grid_empty(points, words):
+    seen = app()
+    seen._coordinates, seen._predicted, seen._cloud, seen._markers = topics = [_Topic() for _ in range(4)]
     with pytest.raises(InputError, match=words):
-        app().prepare(cloud_to_msg(points.astype(np.float32), Header(frame_id="map")))
+        seen.prepare(cloud_to_msg(points.astype(np.float32), Header(frame_id="map")))
+    cleared = np.isfinite(points).any()  # else nothing is known
+    assert [len(topic.messages) for topic in topics] == [cleared] * 4
     with pytest.raises(InputError, match="no field x, y, z"):
-        app().prepare(PointCloud2())
+        seen.prepare(PointCloud2())
+    with pytest.raises(InputError, match="no points"):
+        seen.prepare(cloud_to_msg(points[:0].astype(np.float32), Header(frame_id="map")))
+    assert [len(topic.messages) for topic in topics] == [cleared + 1] * 4
+    assert len(topics[0].messages[-1].data) == 0 and topics[1].messages[-1].width == 0
+    assert [m.action for m in topics[3].messages[-1].markers] == [Marker.DELETEALL]
+
+
+class _Topic:
+    def __init__(self):
+        self.messages = []
+
+    def publish(self, message):
+        self.messages.append(message)
 
 
 @pytest.mark.parametrize("shape, dtype", [((1, 3, 64, 64), "uint8"), ((1, 1, 8, 32, 8), "float32")])

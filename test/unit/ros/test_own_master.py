@@ -56,6 +56,25 @@ def test_nothing_is_left(monkeypatch, tmp_path, deafness, end):
         process.stdout.close()
 
 
+def test_nothing_is_left_by_a_launch_that_was_killed(tmp_path):
+    master = own_master.OwnMaster("none.launch", (), str(tmp_path / "log"))
+    process = subprocess.Popen([sys.executable, "-c", LAUNCH.format("pass", HASTY)], stdout=subprocess.PIPE,
+                               start_new_session=True)
+    node = psutil.Process(int(process.stdout.readline()))
+    master._process = process
+    try:
+        master.check()
+        process.kill()
+        process.wait(timeout=10.0)
+        master.stop()
+        psutil.wait_procs([node], timeout=10.0)
+        assert not node.is_running() or node.status() == psutil.STATUS_ZOMBIE
+    finally:
+        if psutil.pid_exists(node.pid):
+            node.kill()
+        process.stdout.close()
+
+
 def test_an_interrupted_start_stops_what_was_started(monkeypatch, tmp_path):
     stopped = []
 

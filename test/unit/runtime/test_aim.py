@@ -9,6 +9,7 @@ pytest.importorskip("cv2", reason="OpenCV is not installed")
 from intra_dp_ros.graph.record import record  # noqa: E402
 from intra_dp_ros.lop.tiling import Tiling  # noqa: E402
 from intra_dp_ros.loss.objective import ENERGY, Objective  # noqa: E402
+from intra_dp_ros.runtime import levels  # noqa: E402
 from intra_dp_ros.runtime.aim import Aim  # noqa: E402
 from intra_dp_ros.runtime.exactness import TOLERANCE, relative_error  # noqa: E402
 from intra_dp_ros.runtime.in_process import InProcessServer  # noqa: E402
@@ -66,14 +67,27 @@ class _Told:
         self.loads.append(level)
 
 
-def test_plans_are_made_for_the_round_trip_that_heartbeats_measure(tmp_path):
+def test_plans_are_made_for_the_round_trip_that_heartbeats_measure(tmp_path, monkeypatch):
     module = torch.nn.Conv2d(3, 4, 3)
     graph = record(module, (torch.zeros(1, 3, 8, 8),)).graph
+    now = [0.0]
+    monkeypatch.setattr(levels.time, "monotonic", lambda: now[0])
     aim, planner = Aim(Tiling(graph), RobotConfig(), str(tmp_path)), _Told()
+
+    def hear(rtt_s, load=0.0, is_uploading=False, seconds=5.0):
+        for _ in range(int(seconds * 10)):
+            now[0] += 0.1
+            aim.hear(rtt_s, load, is_uploading, planner)
+
     assert aim.link_at(3e6).rtt_s == RobotConfig().rtt_s and aim.link_at(3e6).up == 3e6
     for rtt_s in (0.0, 0.0019, 0.0025, 0.0015):  # not known; about what was assumed
-        aim.hear(rtt_s, 0.0, planner)
+        hear(rtt_s)
+    hear(0.2, is_uploading=True)
+    hear(0.1, seconds=1.0)  # the link is back, and the first beats were late
+    hear(0.0019)
     assert not planner.links and not aim.is_new() and set(planner.loads) == {1.0}
-    aim.hear(0.0003, 2.0, planner)
+    hear(0.0003, 2.0)
     assert [link.rtt_s for link in planner.links] == [0.0005] == [aim.link_at().rtt_s] and planner.loads[-1] == 4.0
     assert aim.is_new() and not aim.is_new()
+    aim.want(Objective(), "raw", planner)
+    assert not aim.is_new(), "nothing has changed"

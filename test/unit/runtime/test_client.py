@@ -1,12 +1,16 @@
 """`IntraDP` as a program uses it: the same call and the same result, split or not, whatever the model is."""
 import collections
 import logging
+import sys
+import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
+from intra_dp_ros.runtime import client
 from intra_dp_ros.runtime.client import IntraDP
 from intra_dp_ros.runtime.in_process import InProcessServer
 from intra_dp_ros.runtime.config import RobotConfig
@@ -52,8 +56,8 @@ def make(tmp_path):
         made.append(IntraDP(model, RobotConfig(**options), connect, str(tmp_path / "robot")))
         return made[-1]
     yield wrap
-    for client in made:
-        client.close()
+    for each in made:
+        each.close()
 
 
 @pytest.fixture
@@ -122,6 +126,52 @@ def test_the_models_attributes(make, detector):
     assert not torch.equal(model(image()).places["maps"], before)
     with pytest.raises(AttributeError, match="no_such"):
         model.no_such
+    model.threshold = 0.3
+    assert detector.threshold == 0.3 and model.threshold == 0.3
+    same(model(image()), detector(image()))
+
+
+def test_a_way_to_the_server_is_looked_for_again(make, detector, tmp_path, monkeypatch):
+    monkeypatch.setattr(client, "_CONNECT_S", 0.1)
+    server, asked = InProcessServer(str(tmp_path / "server")), []
+
+    def later(robot_id):
+        asked.append(robot_id)
+        return server(robot_id) if len(asked) > 2 else None
+    model = make(detector, later, strategy="offload", slowdown=20.0)
+    try:
+        end = time.monotonic() + 60
+        while model.stats is None or model.stats.outcome != "split":
+            assert time.monotonic() < end, model.report()
+            same(model(image(2)), detector(image(2)))
+        assert asked == ["robot"] * 3
+    finally:
+        model.close()
+        server.close()
+
+
+def test_calls_from_several_threads_take_turns(make, detector):
+    model, wrong = make(detector), []
+
+    def call(seed):
+        for shape in ((1, 96, 64, 3), (1, 64, 64, 3)) * 3:
+            try:
+                same(model(image(seed, shape)), detector(image(seed, shape)))
+            except Exception as error:  # to the thread that asserts
+                wrong.append(error)
+    threads = [threading.Thread(target=call, args=(seed,)) for seed in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60.0)
+    assert not wrong and model._made == 2, "recorded once for each kind"
+
+
+def test_a_program_with_rospy_is_a_node_first(monkeypatch):
+    rospy = SimpleNamespace(core=SimpleNamespace(is_initialized=lambda: False))
+    monkeypatch.setitem(sys.modules, "rospy", rospy)
+    monkeypatch.delitem(sys.modules, "intra_dp_ros.ros.connect", raising=False)
+    assert client._over_ros("robot") is None and "intra_dp_ros.ros.connect" not in sys.modules
 
 
 @pytest.mark.parametrize("broken, words", [

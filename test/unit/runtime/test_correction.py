@@ -49,6 +49,12 @@ def test_a_plan_that_keeps_disappointing_rests_longer_until_it_does_not(correcti
     assert [rest_s(0.5) for _ in range(2)] == [2.0, 4.0]
 
 
+def test_a_plan_that_takes_many_times_its_prediction_rests(correction):
+    for _ in range(5):
+        correction.add(7, 0.04, 0.4, 0.2)
+    assert "plan 7 took 400 ms" in correction.why_not(7)
+
+
 def test_a_bad_moment_of_the_link_does_not_count_as_the_plans_fault(correction):
     for _ in range(20):
         correction.add(7, 0.1, 0.12, 0.2)

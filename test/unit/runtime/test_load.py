@@ -37,3 +37,14 @@ def test_round_trips():
     assert level.hear(0.0004) == ROUND_TRIPS[0] == level.hear(0.0)
     assert level.hear(0.0006) == ROUND_TRIPS[0] and level.hear(0.0095) == 0.008
     assert level.hear(30.0) == ROUND_TRIPS[-1]
+
+
+def test_a_level_holds_as_long_as_it_is_told():
+    now = [0.0]
+    level = Level(ROUND_TRIPS, 0.002, 1.0, lambda: now[0])
+
+    def heard(measured, seconds):
+        now[0] += seconds
+        return level.hear(measured)
+    assert heard(0.1, 0.0) == heard(0.1, 0.9) == heard(0.002, 0.05) == heard(0.1, 0.1) == heard(0.1, 0.9) == 0.002
+    assert heard(0.03, 0.2) == 0.032, "elsewhere all the time: where it is now"

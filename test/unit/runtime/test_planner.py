@@ -1,6 +1,7 @@
 """Plans made in the background: their numbers, what goes wrong while they are made, what a rise may use."""
 import os
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -48,19 +49,42 @@ def made(engine, tmp_path):
     planner.close()
 
 
-def test_no_number_is_used_twice(made):
+def test_a_number_stands_for_one_plan_and_a_plan_keeps_its_number(made):
     planner, given = made
-    for strategy in ("offload", "local", "intra_dp"):  # the second has local plans only, which have number 0
+    strategies = ("offload", "local", "intra_dp")  # the second has local plans only, which have number 0
+
+    def numbered():
+        return {p.epoch: replace(p, epoch=0, predicted_ms=None) for name in strategies
+                for p in planner.table(name).plans if not p.is_local}
+    for strategy in strategies:
         planner.want(strategy)
         until(lambda: planner.is_current(strategy))
-    numbers = {name: {p.epoch for p in planner.table(name).plans if not p.is_local}
-               for name in ("offload", "intra_dp")}
-    assert numbers["offload"] and numbers["intra_dp"] and not numbers["offload"] & numbers["intra_dp"]
     assert not {p.epoch for p in planner.table("local").plans} - {0}
-    planner.load_is(2.0)
-    until(lambda: all(planner.is_current(s) for s in ("offload", "local", "intra_dp")))
-    again = {p.epoch for p in planner.table("offload").plans if not p.is_local}
-    assert min(again) > max(numbers["intra_dp"])
+    before = numbered()
+    assert {plan.strategy for plan in before.values()} == {"offload", "intra_dp"}
+    planner.aim(LinkModel(1e6, 1e6, 0.004), "raw", Objective())
+    until(lambda: all(planner.is_current(s) for s in strategies))
+    after = numbered()
+    for number, plan in after.items():
+        assert before.get(number, plan) == plan
+        assert plan not in before.values() or before.get(number) == plan
+
+
+def test_what_was_asked_for_last_is_planned_first(made, monkeypatch):
+    planner, order = made[0], []
+    build = tables.build
+
+    def noted(tiling, timeline, link, strategy, *arguments, **options):
+        order.append(strategy)
+        return build(tiling, timeline, link, strategy, *arguments, **options)
+    monkeypatch.setattr(planning.tables, "build", noted)
+    for strategy in ("offload", "dsccs"):
+        planner.want(strategy)
+        until(lambda: planner.is_current(strategy))
+    del order[:]
+    planner.aim(LinkModel(1e6, 1e6, 0.05), "raw", Objective())
+    until(lambda: planner.is_current("dsccs") and planner.is_current("offload"))
+    assert order == ["dsccs", "offload"]
 
 
 def test_a_disk_that_cannot_be_written_to_costs_no_plans(made, monkeypatch, caplog):
