@@ -36,6 +36,7 @@ PUBLISHED = "intra_dp_published"
 NAMES = (*STRATEGIES, PUBLISHED)
 CODECS = {"none": "raw", "lossless": LOSSLESS}
 _RATES = np.geomspace(0.1e6, 200e6, 64)  # that bounds are found for [byte/s]
+_PEAKS = (1.0, 1.1, 1.3, 1.6, 2.0, 3.0, 6.0, 20.0)  # and so are these, the highest over the mean
 _BOUNDED = 400  # frames of a drive for which the bound is found
 _HEADER = "{:<20}{:>9}{:>9}{:>9}{:>10}{:>9}{:>9}   {:>5} {:>5} {:>7}".format(
     "strategy", "mean ms", "median", "p95", "energy J", "MB up", "MB down", "local", "split", "offload")
@@ -84,28 +85,29 @@ class Simulation:
         Returns:
             [frames, 2].
         """
-        peak = max(rate for _, rate in trace.pieces)
-        bounds = Bound(self.timeline, replace(self._link, up=trace.mean, down=trace.mean), self._codec,
-                       peak if peak > 1.01 * trace.mean else None)
-        least_s = np.array([bounds.at(b, b) for b in _RATES])
-        least_j = np.array([bounds.energy_at(b, b, self._power) if energy else 0.0 for b in _RATES])
+        bounds = Bound(self.timeline, replace(self._link, up=trace.mean, down=trace.mean), self._codec)
+        least_s = np.array([[bounds.at(b, b, p) for b in _RATES] for p in _PEAKS])
+        least_j = np.array([[bounds.energy_at(b, b, self._power, p) if energy else 0.0 for b in _RATES]
+                            for p in _PEAKS])
         alone_s = bounds.at(0.0, 0.0)
         return np.array([self._bounds_of(frame.began_s, trace, least_s, least_j, alone_s)
                          for frame in frames[::max(1, len(frames) // _BOUNDED)]])
 
     def _bounds_of(self, began_s: float, trace: Trace, least_s: np.ndarray, least_j: np.ndarray, alone_s: float
                    ) -> Tuple[float, float]:
-        """Of a frame, from the bounds at `_RATES`."""
+        """Of a frame, from the bounds at `_PEAKS`, `_RATES`."""
         before = trace.carried(began_s)
 
-        def at(least: np.ndarray, rate: float) -> float:  # of the next higher rate: never more than at this one
-            k = int(np.searchsorted(_RATES, rate))
-            return float(least[k]) if k < len(_RATES) else 0.0
+        def at(least: np.ndarray, first: float, last: float) -> float:
+            """Of frames that end between these moments, at the next higher rate and peak: never more than at theirs."""
+            rate, highest = (trace.carried(began_s + last) - before) / first, trace.highest(began_s, began_s + last)
+            k, p = int(np.searchsorted(_RATES, rate)), int(np.searchsorted(_PEAKS, highest * last / max(
+                trace.carried(began_s + last) - before, 1e-9) - 1e-9))
+            return float(least[p, k]) if k < len(_RATES) and p < len(_PEAKS) else 0.0
         low, high = 0.0, alone_s
         for _ in range(24):
             middle = (low + high) / 2
-            rate = (trace.carried(began_s + middle) - before) / middle
-            low, high = (low, middle) if at(least_s, rate) <= middle else (middle, high)
+            low, high = (low, middle) if at(least_s, middle, middle) <= middle else (middle, high)
         energy = alone_j = float(self._power.energy(alone_s, 0.0, alone_s))
         waiting = self._power.least
         if waiting <= 0:
@@ -113,8 +115,7 @@ class Simulation:
         if high < alone_j / waiting:
             ends = np.geomspace(high, alone_j / waiting, 40)  # later ones cost more for waiting alone
             for first, last in zip(ends, ends[1:]):
-                rate = (trace.carried(began_s + last) - before) / first
-                energy = min(energy, max(waiting * first, at(least_j, rate)))
+                energy = min(energy, max(waiting * first, at(least_j, first, last)))
         return high, energy
 
 

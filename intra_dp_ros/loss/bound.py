@@ -14,7 +14,7 @@ Relaxations, each of which only makes the figure smaller:
   operator in between is global or that halos have grown to the whole height, no row of it is computed before all of
   that tensor is.  So the graph falls into stages, and the bound is the sum over stages of the largest time of any
   resource in each.  What belongs to no stage counts in the sum over all of them.
-- On a link that changes only the bytes of the whole frame count: at some moments it carries more than on average.
+- A link that changes carries the bytes of the whole frame as it does on average, those of a stage as it does at best.
 - Whatever the server does begins half a round trip and a message after the beginning and ends half a round trip before
   the end, and so do both directions of the air together with what they wait for; the robot works all the time.
 
@@ -48,33 +48,35 @@ class Bound:
         timeline: of both.
         link: its kind; at its bandwidths the best division into stages is chosen, which then holds for all.
         codec: as for the strategies; tensors may also travel raw.
-        peak: of a link whose bandwidth changes, the highest [byte/s]; then `at` takes the mean bandwidth over a time
-            and says whether a frame can be done in it (not where the bound is longer): at some moment more may be
-            carried than on average, so only the bytes of the whole frame count.  None: it does not change.
     """
 
-    def __init__(self, timeline: Timeline, link: LinkModel, codec: str = "raw", peak: Optional[float] = None) -> None:
-        self._timeline, self._link, self._codec, self._peak = timeline, link, codec, peak
+    def __init__(self, timeline: Timeline, link: LinkModel, codec: str = "raw") -> None:
+        self._timeline, self._link, self._codec = timeline, link, codec
         self._alone_s = timeline.robot.frame_ms([rule.rows for rule in timeline.tiling.rules]) / 1e3
         tiling = timeline.tiling
         choices = [stages(tiling, tensors) for tensors in _choices(tiling, timeline)]
         self._stage = choices[0]
         if len(choices) > 1 and link.up > 0 and link.down > 0:
-            self._stage = max(choices, key=lambda stage: _Program(timeline, link, codec, stage, peak).solve())
+            self._stage = max(choices, key=lambda stage: _Program(timeline, link, codec, stage).solve())
 
-    def at(self, up: float, down: float) -> float:
-        """Seconds that a frame takes at least at these bandwidths [byte/s], whatever the plan."""
-        return self._least(up, down, None, self._alone_s)
+    def at(self, up: float, down: float, peak: float = 1.0) -> float:
+        """Seconds that a frame takes at least at these bandwidths [byte/s], whatever the plan.
 
-    def energy_at(self, up: float, down: float, power: PowerModel) -> float:
+        Args:
+            peak: of a link that changes the highest bandwidth over the mean, which `up` and `down` are then.  A frame
+                cannot be done in a time over which they are so, if the bound is longer.
+        """
+        return self._least(up, down, peak, None, self._alone_s)
+
+    def energy_at(self, up: float, down: float, power: PowerModel, peak: float = 1.0) -> float:
         """Joules that a frame costs the robot at least, likewise."""
-        return self._least(up, down, power, float(power.energy(self._alone_s, 0.0, self._alone_s)))
+        return self._least(up, down, peak, power, float(power.energy(self._alone_s, 0.0, self._alone_s)))
 
-    def _least(self, up: float, down: float, power: Optional[PowerModel], alone: float) -> float:
+    def _least(self, up: float, down: float, peak: float, power: Optional[PowerModel], alone: float) -> float:
         if up <= 0 or down <= 0:
             return alone
         link = replace(self._link, up=up, down=down)
-        return min(alone, _Program(self._timeline, link, self._codec, self._stage, self._peak).solve(power))
+        return min(alone, _Program(self._timeline, link, self._codec, self._stage, peak).solve(power))
 
 
 def lower_bound(timeline: Timeline, link: LinkModel, codec: str = "raw") -> float:
@@ -90,7 +92,7 @@ class _Program:
     """
 
     def __init__(self, timeline: Timeline, link: LinkModel, codec: str, stage: Sequence[int],
-                 peak: Optional[float]) -> None:
+                 peak: float = 1.0) -> None:
         tiling = timeline.tiling
         self._tiling, self._link, self._peak = tiling, link, peak
         self._tensors = [*tiling.graph.inputs, *(t for node in tiling.graph.nodes for t in node.outputs)]
@@ -196,16 +198,16 @@ class _Program:
                     costs = [link.costs(name, t) for name in {"raw", codecs(t, direction)}]
                     air[direction].append((index, min(c[0] for c in costs) * size / rates[direction]))
                     work[direction].append((index, min(c[1] for c in costs) * size))
-            groups = [air[UP] + air[DOWN]] if link.duplex == HALF else [air[UP], air[DOWN]]
-            for terms in groups if stage is None else ():
-                fastest = 1.0 if self._peak is None else link.up / max(self._peak, link.up)
-                self._at_most([*((index, fastest * value) for index, value in terms), (self._radio, -1.0),
-                               *((self._x(v), -self._robot[v]) for v in range(self._ops))], 0.0)
-            for terms in groups if self._peak is None or stage is None else ():
-                lead_s = self._lead_s if stage is None and self._peak is None else 0.0
-                self._at_most([*terms, *self._ends(stage)], -lead_s)
+            lead_s = self._lead_s if stage is None else 0.0
+            for terms in [air[UP] + air[DOWN]] if link.duplex == HALF else [air[UP], air[DOWN]]:
+                least = [(index, value / self._peak) for index, value in terms]
+                self._at_most([*least, *self._ends(stage)], -lead_s)
+                if stage is None:
+                    self._at_most([*terms, *self._ends(stage)], -lead_s if self._peak == 1.0 else 0.0)
+                    self._at_most([*least, (self._radio, -1.0),
+                                   *((self._x(v), -self._robot[v]) for v in range(self._ops))], 0.0)
             for terms in (work[UP], work[DOWN]):
-                self._at_most([*terms, *self._ends(stage)], -self._lead_s if stage is None else 0.0)
+                self._at_most([*terms, *self._ends(stage)], -lead_s)
 
 
 def _proportions(needs: IntervalMap) -> Tuple[float, float]:

@@ -111,6 +111,15 @@ class Trace:
         """Mean bandwidth [byte/s]."""
         return self._carried[-1] / self.period
 
+    def highest(self, start: float, stop: float) -> float:
+        """The highest bandwidth in [start, stop) [byte/s]."""
+        if stop - start >= self.period:
+            return max(self._rates)
+        rounds, first = divmod(start, self.period)
+        last = stop - rounds * self.period
+        return max([self.rate(start), *(rate for edge, rate in self.pieces
+                                        if first < edge < last or first < edge + self.period < last)])
+
     def carried(self, t: float) -> float:
         """Bytes the link could carry in [0, t)."""
         rounds, rest = divmod(t, self.period)

@@ -19,7 +19,7 @@ STRIDES = (8, 16, 32, 64)
 ANCHORS = (((19, 27), (44, 40), (38, 94)), ((96, 68), (86, 152), (180, 137)),
            ((140, 301), (303, 264), (238, 542)), ((436, 615), (739, 380), (925, 792)))
 CANDIDATES, DETECTIONS = 512, 100  # boxes that compete, and most that are given
-_HEAD_GAIN, _RARE = 64.0, 2.5  # of random heads: factor; logit by which objects are rarer than not
+_HEAD_GAIN, _RARE = 64.0, 2.5  # of random heads: factor; logit by which objects are rare, and people are not
 
 
 class Conv(torch.nn.Module):
@@ -196,6 +196,7 @@ def make_lively(net: PeopleNet) -> None:
         head.weight *= _HEAD_GAIN
         head.bias.copy_(-torch.round(_HEAD_GAIN * (y.mean((0, 2, 3)) - head.bias) * 8.0) / 8.0)
         head.bias[4::COLUMNS] -= _RARE
+        head.bias[5::COLUMNS] += _RARE  # the person among the classes
 
     convolutions = [m.conv for m in net.modules() if isinstance(m, Conv)]
     patches = torch.randint(0, 2, (1, 3, 16, 16)) * 255.0

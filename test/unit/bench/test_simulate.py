@@ -84,10 +84,12 @@ def test_kinds_of_plans(timeline):
     assert {where_of(p, rows) for p in plans} == {LOCAL, "offload"}
 
 
-def test_bounds_are_below_every_frame(timeline):
+@pytest.mark.parametrize("trace", [
+    Trace([0.0, 1.0, 2.0], [4e6, 8e5, 2e6], 3.0), Trace([0.0, 0.013], [9e6, 1e5], 0.04), Trace.constant(2e6)],
+    ids=["slow", "quick", "constant"])
+def test_bounds_are_below_every_frame(timeline, trace):
     simulation = Simulation(timeline.tiling, timeline.robot, timeline.server, LinkModel(1e6, 1e6, 0.002, FULL, 0.0003),
                             "raw")
-    trace = Trace([0.0, 1.0, 2.0], [4e6, 8e5, 2e6], 3.0)
     frames = simulation.drive("intra_dp", trace, 12.0)
     step = max(1, len(frames) // 400)
     found = simulation.bounds(frames, trace, True)

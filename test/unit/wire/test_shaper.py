@@ -144,3 +144,10 @@ def test_a_restart_forgets_what_waited():
 def test_impossible_shapers(wrong):
     with pytest.raises(ValueError, match="expected"):
         wrong()
+
+
+def test_the_highest_bandwidth_of_a_while():
+    trace = Trace([0.0, 1.0, 2.0, 3.0], [5.0, 4.0, 2.0, 3.0], 4.0)
+    spans = (0.5, 0.9), (0.5, 1.5), (1.5, 2.5), (2.2, 2.9), (2.2, 3.1), (3.5, 4.5), (11.1, 13.0), (6.0, 60.0)
+    assert [trace.highest(*span) for span in spans] == [5.0, 5.0, 4.0, 2.0, 3.0, 5.0, 5.0, 5.0]
+    assert Trace.constant(3.0).highest(7.0, 7.1) == 3.0
