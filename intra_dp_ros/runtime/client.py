@@ -51,7 +51,9 @@ class _Search:
         self._connect, self._robot_id = connect, robot_id
         self._next = time.monotonic() + _CONNECT_S
         self._thread: Optional[threading.Thread] = None
+        self._change = threading.Lock()  # covers the two below
         self._found: Optional[Tuple[Link, Control]] = None
+        self._is_closed = False
 
     def ends(self) -> Optional[Tuple[Link, Control]]:
         """What was found; None: nothing yet."""
@@ -62,8 +64,19 @@ class _Search:
             self._thread.start()
         return self._found
 
+    def close(self) -> None:
+        """What was found, or will be, is not needed."""
+        with self._change:
+            self._is_closed, found = True, self._found
+        if found is not None:
+            found[0].close()
+
     def _look(self) -> None:
-        self._found = self._connect(self._robot_id)
+        found = self._connect(self._robot_id)
+        with self._change:
+            self._found, is_closed = found, self._is_closed
+        if is_closed and found is not None:
+            found[0].close()
 
 
 class IntraDP:
@@ -227,6 +240,8 @@ class IntraDP:
         ready.robot.close()
         if ready.link is not None:
             ready.link.close()
+        else:
+            ready.search.close()
 
 
 @lru_cache(maxsize=None)
