@@ -4,7 +4,8 @@ import json
 import os
 import sys
 from dataclasses import replace
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from functools import lru_cache
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -86,37 +87,48 @@ class Simulation:
             [frames, 2].
         """
         bounds = Bound(self.timeline, replace(self._link, up=trace.mean, down=trace.mean), self._codec)
-        least_s = np.array([[bounds.at(b, b, p) for b in _RATES] for p in _PEAKS])
-        least_j = np.array([[bounds.energy_at(b, b, self._power, p) if energy else 0.0 for b in _RATES]
-                            for p in _PEAKS])
-        alone_s = bounds.at(0.0, 0.0)
-        return np.array([self._bounds_of(frame.began_s, trace, least_s, least_j, alone_s)
-                         for frame in frames[::max(1, len(frames) // _BOUNDED)]])
 
-    def _bounds_of(self, began_s: float, trace: Trace, least_s: np.ndarray, least_j: np.ndarray, alone_s: float
-                   ) -> Tuple[float, float]:
-        """Of a frame, from the bounds at `_PEAKS`, `_RATES`."""
-        before = trace.carried(began_s)
+        @lru_cache(maxsize=None)
+        def least_s(rate: float, peak: float) -> float:
+            return bounds.at(rate, rate, peak)
 
-        def at(least: np.ndarray, first: float, last: float) -> float:
-            """Of frames that end between these moments, at the next higher rate and peak: never more than at theirs."""
-            rate, highest = (trace.carried(began_s + last) - before) / first, trace.highest(began_s, began_s + last)
-            k, p = int(np.searchsorted(_RATES, rate)), int(np.searchsorted(_PEAKS, highest * last / max(
-                trace.carried(began_s + last) - before, 1e-9) - 1e-9))
-            return float(least[p, k]) if k < len(_RATES) and p < len(_PEAKS) else 0.0
+        @lru_cache(maxsize=None)
+        def least_j(rate: float, peak: float) -> float:
+            return bounds.energy_at(rate, rate, self._power, peak)
+
+        def of(frame: DrivenFrame) -> Tuple[float, float]:
+            ends_s = self._earliest_end(frame.began_s, trace, least_s, bounds.at(0.0, 0.0))
+            return ends_s, self._least_energy(frame.began_s, trace, least_j, ends_s) if energy else 0.0
+        return np.array([of(frame) for frame in frames[::max(1, len(frames) // _BOUNDED)]])
+
+    @staticmethod
+    def _earliest_end(began_s: float, trace: Trace, least_s: Callable[[float, float], float], alone_s: float) -> float:
         low, high = 0.0, alone_s
         for _ in range(24):
             middle = (low + high) / 2
-            low, high = (low, middle) if at(least_s, middle, middle) <= middle else (middle, high)
-        energy = alone_j = float(self._power.energy(alone_s, 0.0, alone_s))
-        waiting = self._power.least
+            low, high = (low, middle) if _at(least_s, trace, began_s, middle, middle) <= middle else (middle, high)
+        return high
+
+    def _least_energy(self, began_s: float, trace: Trace, least_j: Callable[[float, float], float], ends_s: float
+                      ) -> float:
+        alone, waiting = least_j(0.0, 1.0), self._power.least
         if waiting <= 0:
-            return high, min(alone_j, float(least_j.min()))
-        if high < alone_j / waiting:
-            ends = np.geomspace(high, alone_j / waiting, 40)  # later ones cost more for waiting alone
+            return min(alone, least_j(_RATES[-1], _PEAKS[-1]))
+        energy = alone
+        if ends_s < alone / waiting:
+            ends = np.geomspace(ends_s, alone / waiting, 40)  # later ones cost more for waiting alone
             for first, last in zip(ends, ends[1:]):
-                energy = min(energy, max(waiting * first, at(least_j, first, last)))
-        return high, energy
+                energy = min(energy, max(waiting * first, _at(least_j, trace, began_s, first, last)))
+        return energy
+
+
+def _at(least: Callable[[float, float], float], trace: Trace, began_s: float, first: float, last: float) -> float:
+    """The bound of frames that end between these moments [s], at the next higher rate and peak: never more than at
+    theirs."""
+    carried = trace.carried(began_s + last) - trace.carried(began_s)
+    peak = trace.highest(began_s, began_s + last) * last / max(carried, 1e-9)
+    k, p = int(np.searchsorted(_RATES, carried / first)), int(np.searchsorted(_PEAKS, peak - 1e-9))
+    return least(_RATES[k], _PEAKS[p]) if k < len(_RATES) and p < len(_PEAKS) else 0.0
 
 
 def summary(frames: Sequence[DrivenFrame]) -> Dict[str, float]:

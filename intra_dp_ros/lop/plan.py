@@ -6,7 +6,7 @@ plan that passes can be run in any timing and gives every output row, a plan tha
 """
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -55,6 +55,11 @@ class Plan:
     def is_local(self) -> bool:
         """Whether the server has no part in it."""
         return not self.transfers
+
+    @property
+    def unnumbered(self) -> "Plan":
+        """What is done, without what a session and a prediction add: equal for plans that do the same."""
+        return replace(self, epoch=0, predicted_ms=None)
 
     def travelling(self, direction: str) -> Dict[int, Interval]:
         """Tensor -> its rows that travel in a direction."""

@@ -202,8 +202,9 @@ class _Program:
             for terms in [air[UP] + air[DOWN]] if link.duplex == HALF else [air[UP], air[DOWN]]:
                 least = [(index, value / self._peak) for index, value in terms]
                 self._at_most([*least, *self._ends(stage)], -lead_s)
+                if stage is None and self._peak > 1.0:
+                    self._at_most([*terms, *self._ends(stage)], 0.0)
                 if stage is None:
-                    self._at_most([*terms, *self._ends(stage)], -lead_s if self._peak == 1.0 else 0.0)
                     self._at_most([*least, (self._radio, -1.0),
                                    *((self._x(v), -self._robot[v]) for v in range(self._ops))], 0.0)
             for terms in (work[UP], work[DOWN]):

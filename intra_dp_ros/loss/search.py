@@ -159,7 +159,7 @@ class Search:
 
 
 def _alike(a: Plan, b: Plan) -> bool:
-    return replace(a, predicted_ms=None, strategy="") == replace(b, predicted_ms=None, strategy="")
+    return replace(a.unnumbered, strategy="") == replace(b.unnumbered, strategy="")
 
 
 class _Countdown:

@@ -99,7 +99,7 @@ def build(tiling: Tiling, timeline: Timeline, link: LinkModel, strategy: str, co
 def _numbered(planned: Planned, timeline: Timeline, strategy: str, first_epoch: int) -> Tuple[Rung, ...]:
     epochs, rungs = {}, []
     for link, plan in planned:
-        same = replace(plan, epoch=0, predicted_ms=None, strategy=strategy)
+        same = replace(plan.unnumbered, strategy=strategy)
         epoch = 0 if plan.is_local else epochs.setdefault(same, first_epoch + len(epochs))
         predicted = timeline.predict(plan, link).latency_s * 1e3
         rungs.append(Rung(link.up, replace(same, epoch=epoch, predicted_ms=predicted)))

@@ -9,7 +9,7 @@ import torch
 from rospy.numpy_msg import numpy_msg
 from sensor_msgs.msg import Image, LaserScan, PointCloud2
 from std_msgs.msg import Float64MultiArray, Header
-from visualization_msgs.msg import Marker, MarkerArray
+from visualization_msgs.msg import MarkerArray
 
 from intra_dp_ros.apps.models import LoadedModel, ModelError
 from intra_dp_ros.apps.voxel_pictures import before_after, class_colours
@@ -123,24 +123,31 @@ class CompletionApp(Application):
         began = time.perf_counter()
         header = Header(stamp=item.header.stamp, frame_id=self.settings.frame or item.header.frame_id)
         try:
-            points = points_from_cloud(item)[0] if self.settings.input == CLOUD else points_from_scan(item)
+            occupancy = self._occupancy(item, header.frame_id)
         except EmptyCloud:
             self._clear(header)
             raise
-        occupancy = voxelise(self._in_grid_frame(points, item.header), self.grid)
-        if not occupancy.any():
-            if np.isfinite(points).all(axis=1).any():
-                self._clear(header)
-            raise CloudError(self._why_empty(points, header.frame_id))
         self._voxelise_s = time.perf_counter() - began
         return Job(item.header, (torch.from_numpy(occupancy),), View(occupancy, header))
+
+    def _occupancy(self, item: Any, frame_id: str) -> np.ndarray:
+        points = points_from_cloud(item)[0] if self.settings.input == CLOUD else points_from_scan(item)
+        occupancy = voxelise(self._in_grid_frame(points, item.header), self.grid)
+        if occupancy.any():
+            return occupancy
+        if not np.isfinite(points).all(axis=1).any():
+            raise CloudError("none of the {} points is finite".format(len(points)))
+        low = np.array(self.grid.origin)
+        raise EmptyCloud("none of the {} points is in the grid from ({:g}, {:g}, {:g}) to ({:g}, {:g}, {:g}) m in {}"
+                         .format(len(points), *low, *(low + np.array(self.grid.cells) * self.grid.size), frame_id))
 
     def _clear(self, header: Header) -> None:
         """Nothing is seen in the grid, so nothing is added: planners and rviz must not keep what was."""
         self._coordinates.publish(Float64MultiArray(data=np.zeros(0)))
-        self._predicted.publish(cloud_to_msg(np.zeros((0, 3), np.float32), header, intensity=np.zeros(0, np.float32)))
-        self._cloud.publish(cloud_to_msg(np.zeros((0, 3), np.float32), header, rgb=np.zeros((0, 3), np.uint8)))
-        self._markers.publish(MarkerArray([Marker(header=header, action=Marker.DELETEALL)]))
+        points, kinds = np.zeros((0, 3), np.float32), np.zeros(0, np.uint8)
+        self._predicted.publish(cloud_to_msg(points, header, intensity=kinds))
+        self._cloud.publish(cloud_to_msg(points, header, rgb=class_colours(kinds)))
+        self._markers.publish(completion_to_markers(points, kinds, self.grid.size, header))
 
     def _in_grid_frame(self, points: np.ndarray, header: Header) -> np.ndarray:
         if self._frames is None or header.frame_id.lstrip("/") == self.settings.frame.lstrip("/"):
@@ -151,13 +158,6 @@ class CompletionApp(Application):
             raise CloudError("{}; publish it, or set ~frame to '' for a grid in the frame of the input".format(
                 error)) from None
         return points @ found.rotation.T.astype(points.dtype) + found.translation.astype(points.dtype)
-
-    def _why_empty(self, points: np.ndarray, frame_id: str) -> str:
-        if not np.isfinite(points).all(axis=1).any():
-            return "none of the {} points is finite".format(len(points))
-        low = np.array(self.grid.origin)
-        return "none of the {} points is in the grid from ({:g}, {:g}, {:g}) to ({:g}, {:g}, {:g}) m in {}".format(
-            len(points), *low, *(low + np.array(self.grid.cells) * self.grid.size), frame_id)
 
     def publish(self, job: Job, outputs: Sequence[torch.Tensor], frame: int) -> Tuple[np.ndarray, OccupiedSpace]:
         view = job.context

@@ -27,7 +27,7 @@ from intra_dp_ros.ros.depth import depth_from_msg, intrinsics_from_msg
 from intra_dp_ros.ros.diagnostics import WARN
 from intra_dp_ros.ros.frames import Frames, Transform, TransformError
 from intra_dp_ros.ros.people_app import PeopleApp, seconds_of
-from intra_dp_ros.ros.people_markers import people_to_markers
+from intra_dp_ros.ros.people_markers import Placed, people_to_markers
 
 _NO_DEPTH_S = 1.0  # without a depth image that fits: colour goes on alone
 _PAUSE_S = 5.0  # without any image: the camera, or the bag, began again, and depth may be the later one to connect
@@ -163,6 +163,7 @@ class KapaoApp(PeopleApp):
 
     def paint(self, job: Job, result: List[Track]) -> None:
         depth, camera = self._space(job)
+        placed: List[Placed] = []
         if depth is not None and camera is not None:
             points = {track.id: person_point(depth, track.person, camera) for track in result}
             known = {number: point for number, point in points.items() if point is not None}
@@ -170,9 +171,8 @@ class KapaoApp(PeopleApp):
             if self._markers.get_num_connections():
                 placed = [(t, known[t.id], keypoint_points(depth, t.person, camera, known[t.id]))
                           for t in result if t.id in known]
-                self._markers.publish(people_to_markers(placed, job.header))
-        elif self._markers.get_num_connections():
-            self._markers.publish(people_to_markers([], job.header))
+        if self._markers.get_num_connections():
+            self._markers.publish(people_to_markers(placed, job.header))
         super().paint(job, result)
 
     def _space(self, job: Job) -> Tuple[Optional[np.ndarray], Optional[Intrinsics]]:

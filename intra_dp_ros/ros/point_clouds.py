@@ -26,7 +26,7 @@ class CloudError(InputError):
 
 
 class EmptyCloud(CloudError):
-    """A cloud without points."""
+    """A cloud without points, or none where one looks."""
 
 
 def points_from_cloud(msg: PointCloud2) -> Tuple[np.ndarray, Optional[np.ndarray]]:

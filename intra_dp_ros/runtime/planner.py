@@ -168,12 +168,9 @@ class Planner:
 def _as_known(table: PlanTable, others: Collection[PlanTable]) -> PlanTable:
     """The table with the epochs of equal plans that there are: the server has those, and what their frames took holds.
     """
-    def content(plan: Plan) -> Plan:
-        return replace(plan, epoch=0, predicted_ms=None)
-
-    known = {content(p): p.epoch for other in others for p in other.plans if not p.is_local}
+    known = {p.unnumbered: p.epoch for other in others for p in other.plans if not p.is_local}
     return replace(table, rungs=tuple(
-        replace(rung, plan=replace(rung.plan, epoch=known.get(content(rung.plan), rung.plan.epoch)))
+        replace(rung, plan=replace(rung.plan, epoch=known.get(rung.plan.unnumbered, rung.plan.epoch)))
         for rung in table.rungs))
 
 

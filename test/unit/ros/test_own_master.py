@@ -1,4 +1,5 @@
 """A launch of one's own leaves nothing behind, also nodes that do not listen."""
+import contextlib
 import subprocess
 import sys
 
@@ -34,21 +35,15 @@ time.sleep(60)
 DEAF = "signal.signal(signal.SIGINT, signal.SIG_IGN)"
 
 
-@pytest.mark.parametrize("deafness, end", [("pass", ORDERLY), (DEAF, ORDERLY), ("pass", HASTY)],
-                         ids=["asked", "killed", "left behind"])
-def test_nothing_is_left(monkeypatch, tmp_path, deafness, end):
-    monkeypatch.setattr(own_master, "_STOP_S", 1.0 if deafness == DEAF else 30.0)
-    master = own_master.OwnMaster("none.launch", (), str(tmp_path / "log"))
-    master.stop()  # nothing was started
+@contextlib.contextmanager
+def launched(master, deafness, end):
+    """A launch of this master's, and its node; neither is left."""
     process = subprocess.Popen([sys.executable, "-c", LAUNCH.format(deafness, end)], stdout=subprocess.PIPE,
                                stderr=subprocess.DEVNULL, start_new_session=True)
     node = psutil.Process(int(process.stdout.readline()))
     master._process = process
     try:
-        master.stop()
-        process.wait(timeout=10.0)
-        psutil.wait_procs([node], timeout=10.0)
-        assert not node.is_running() or node.status() == psutil.STATUS_ZOMBIE
+        yield process, node
     finally:
         for each in (process, node):
             if psutil.pid_exists(each.pid):
@@ -56,23 +51,31 @@ def test_nothing_is_left(monkeypatch, tmp_path, deafness, end):
         process.stdout.close()
 
 
+def assert_gone(node):
+    psutil.wait_procs([node], timeout=10.0)
+    assert not node.is_running() or node.status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.parametrize("deafness, end", [("pass", ORDERLY), (DEAF, ORDERLY), ("pass", HASTY)],
+                         ids=["asked", "killed", "left behind"])
+def test_nothing_is_left(monkeypatch, tmp_path, deafness, end):
+    monkeypatch.setattr(own_master, "_STOP_S", 1.0 if deafness == DEAF else 30.0)
+    master = own_master.OwnMaster("none.launch", (), str(tmp_path / "log"))
+    master.stop()  # nothing was started
+    with launched(master, deafness, end) as (process, node):
+        master.stop()
+        process.wait(timeout=10.0)
+        assert_gone(node)
+
+
 def test_nothing_is_left_by_a_launch_that_was_killed(tmp_path):
     master = own_master.OwnMaster("none.launch", (), str(tmp_path / "log"))
-    process = subprocess.Popen([sys.executable, "-c", LAUNCH.format("pass", HASTY)], stdout=subprocess.PIPE,
-                               start_new_session=True)
-    node = psutil.Process(int(process.stdout.readline()))
-    master._process = process
-    try:
+    with launched(master, "pass", HASTY) as (process, node):
         master.check()
         process.kill()
         process.wait(timeout=10.0)
         master.stop()
-        psutil.wait_procs([node], timeout=10.0)
-        assert not node.is_running() or node.status() == psutil.STATUS_ZOMBIE
-    finally:
-        if psutil.pid_exists(node.pid):
-            node.kill()
-        process.stdout.close()
+        assert_gone(node)
 
 
 def test_an_interrupted_start_stops_what_was_started(monkeypatch, tmp_path):

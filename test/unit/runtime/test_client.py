@@ -44,6 +44,13 @@ def same(got, want):
     assert torch.allclose(got.places["maps"], want.places["maps"], rtol=1e-4, atol=1e-6)
 
 
+def until_split(model, detector):
+    end = time.monotonic() + 60
+    while model.stats is None or model.stats.outcome != "split":
+        assert time.monotonic() < end, model.report()
+        same(model(image(2)), detector(image(2)))
+
+
 def alone(robot_id):
     return None
 
@@ -75,10 +82,7 @@ def test_split_and_then_the_rest_here(make, detector, tmp_path):
         Trace.constant(8e6), True, 0.001, time.monotonic()))
     model = make(detector, server, strategy="offload", slowdown=20.0)
     try:
-        end = time.monotonic() + 60
-        while model.stats is None or model.stats.outcome != "split":
-            assert time.monotonic() < end, model.report()
-            same(model(image(2)), detector(image(2)))
+        until_split(model, detector)
         for seed in range(3, 6):
             same(model(image(seed)), detector(image(seed)))
         assert "split" in model.report() and "index.Tensor at test_client.py:" in model.report()
@@ -140,10 +144,7 @@ def test_a_way_to_the_server_is_looked_for_again(make, detector, tmp_path, monke
         return server(robot_id) if len(asked) > 2 else None
     model = make(detector, later, strategy="offload", slowdown=20.0)
     try:
-        end = time.monotonic() + 60
-        while model.stats is None or model.stats.outcome != "split":
-            assert time.monotonic() < end, model.report()
-            same(model(image(2)), detector(image(2)))
+        until_split(model, detector)
         assert asked == ["robot"] * 3
     finally:
         model.close()

@@ -1,7 +1,6 @@
 """Plans made in the background: their numbers, what goes wrong while they are made, what a rise may use."""
 import os
 import time
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -54,8 +53,7 @@ def test_a_number_stands_for_one_plan_and_a_plan_keeps_its_number(made):
     strategies = ("offload", "local", "intra_dp")  # the second has local plans only, which have number 0
 
     def numbered():
-        return {p.epoch: replace(p, epoch=0, predicted_ms=None) for name in strategies
-                for p in planner.table(name).plans if not p.is_local}
+        return {p.epoch: p.unnumbered for name in strategies for p in planner.table(name).plans if not p.is_local}
     for strategy in strategies:
         planner.want(strategy)
         until(lambda: planner.is_current(strategy))
