@@ -1,6 +1,6 @@
 """A frame that began on the robot alone, given to the server as well when the link has risen in its middle.
 
-The counterpart of computing beside a link that fell (`split.Beside`): the robot computes on, its inputs go up, and
+The counterpart of computing beside a link that fell (`hedge.Beside`): the robot computes on, its inputs go up, and
 whoever has the frame first answers.
 
 Threading: the frame thread.

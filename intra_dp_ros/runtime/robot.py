@@ -27,13 +27,14 @@ from intra_dp_ros.runtime.config import AUTO, RobotConfig, searched
 from intra_dp_ros.runtime.connection import LOCAL, Connection
 from intra_dp_ros.runtime.emulation import Emulate
 from intra_dp_ros.runtime.engine import Engine, Progress, no_progress
+from intra_dp_ros.runtime.hedge import Beside
 from intra_dp_ros.runtime.pace import Pace
 from intra_dp_ros.runtime.part import Part
 from intra_dp_ros.runtime.planner import Planner
 from intra_dp_ros.runtime.rails import FrameEnergy, Rails
 from intra_dp_ros.runtime.sender import FrameKey, TileSender, Traffic, window_bytes
 from intra_dp_ros.runtime.rise import WORTH, Rise
-from intra_dp_ros.runtime.split import Beside, RobotFrame, TakeOver
+from intra_dp_ros.runtime.split import RobotFrame, TakeOver
 from intra_dp_ros.runtime.stats import FrameStats, Inference
 from intra_dp_ros.runtime.uplink import Uplink
 from intra_dp_ros.wire.link import Control, Link
@@ -249,7 +250,8 @@ class Robot:
                                max(expected_s, self._planner.local_s),
                                expected_s + DEADLINE_LOCALS * self._planner.local_s,
                                source if self._uses_source else None,
-                               Beside(self._alone, expected_s) if self._hedges and expected_s > 0 else None)
+                               Beside(self._alone, self._choice.alone_s, expected_s)
+                               if self._hedges and expected_s > 0 else None)
 
     def _run_local(self, frame: RobotFrame, inputs: Sequence[torch.Tensor], stamp: Tuple[int, int], frame_id: str,
                    source: Optional[Source]) -> Tuple[RobotFrame, Tuple[torch.Tensor, ...], Traffic]:

@@ -8,7 +8,7 @@ Threading: `run` on the frame thread; `on_tile` on link threads.  `_change` cove
 import collections
 import threading
 import time
-from typing import Callable, Deque, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Deque, List, Optional, Sequence, Tuple
 
 import torch
 
@@ -17,6 +17,7 @@ from intra_dp_ros.lop.plan import UP
 from intra_dp_ros.lop.stream import Stream
 from intra_dp_ros.loss.spans import DOWNLINK, ROBOT, Span
 from intra_dp_ros.runtime.engine import Engine
+from intra_dp_ros.runtime.hedge import Beside, Hedge
 from intra_dp_ros.runtime.pace import Pace
 from intra_dp_ros.runtime.part import Part
 from intra_dp_ros.runtime.pulse import SILENCE_S, Pulse
@@ -24,24 +25,17 @@ from intra_dp_ros.runtime.sender import TileSender
 from intra_dp_ros.wire.messages import Tile
 from intra_dp_ros.wire.source import Source
 
-_CHECK_S = 0.01  # between looks at the link while waiting
+_CHECK_S = 0.005  # between looks at the link
 #: Give up when sending the rest would take this many times what the frame was expected to take.
 TOO_SLOW = 1.5
-#: A tile is overdue when it is in flight this many times as long as its bytes should take, and this much longer.
-_OVERDUE, _OVERDUE_S = 2.5, 0.02
-#: A frame is late when it takes this many times what is expected of it, and this much longer [s].
-_LATE, _LATE_S = 1.25, 0.02
-
-
-class Beside(NamedTuple):
-    """How the robot computes a frame alone beside the link, when the server's rows are late."""
-
-    alone: Callable[[], "RobotFrame"]  # makes the frame of the local plan
-    expected_s: float  # what the frame is expected to take
 
 
 class Complete(Exception):
     """The server's rows were sooner than the robot that computes alone."""
+
+
+class _Recovered(Exception):
+    """The link is back: the robot that computes alone may stop."""
 
 
 class TakeOver(Exception):
@@ -130,7 +124,7 @@ class RobotFrame:
             now = time.monotonic()
             if now < self._next_check:
                 return
-            self._next_check = now + _CHECK_S / 2
+            self._next_check = now + _CHECK_S
             if self.refused:
                 raise TakeOver("the server refused a tile: {}".format(self.refused))
             silent, allowed = now - max(pulse.heard, self.began), SILENCE_S + pulse.rtt
@@ -146,18 +140,21 @@ class RobotFrame:
                     raise TakeOver("sending the rest would take {:.0f} ms more".format(left * 1e3))
 
         self._check = check
-        began_at = uplink()
+        hedge = None if beside is None else Hedge(beside, self.began, sender, pulse, uplink)
         self._send_inputs(inputs, source)
         chunks = self.part.plan.robot_chunks
         for chunk in range(chunks):
             if self._feed(inputs, chunk, chunks):
                 self._advance()
-        is_late = (lambda: False) if beside is None else lambda: self._is_late(beside, pulse.rtt, began_at)
         while not self._stream.is_complete:
-            tiles = self._wait(is_late)
-            if not tiles:
-                return self._race(inputs, beside)
-            self._take(tiles)
+            tiles = self._wait((lambda: False) if hedge is None else hedge.is_late)
+            if tiles:
+                self._take(tiles)
+                continue
+            outputs = self._race(inputs, hedge)
+            if outputs is not None:
+                return outputs
+            self._check = check
         return self.outputs()
 
     def on_tile(self, tile: Tile, rows: torch.Tensor, sent: float, decode_s: float) -> None:
@@ -242,26 +239,25 @@ class RobotFrame:
             self._inbox.clear()
         return tiles
 
-    def _is_late(self, beside: Beside, rtt_s: float, rate: float) -> bool:
-        """Whether the frame, or a tile of it, takes clearly longer than it should.
+    def _race(self, inputs: Sequence[torch.Tensor], hedge: Hedge) -> Optional[Tuple[torch.Tensor, ...]]:
+        """Compute alone, with an eye on what comes; the outputs of whoever is first, None when the link is back."""
+        def look() -> None:
+            self.look()
+            now = time.monotonic()
+            if now >= self._next_check:
+                self._next_check = now + _CHECK_S
+                if hedge.has_recovered():
+                    raise _Recovered
 
-        Args:
-            rate: of the link when the frame began: a tile that is late is late, though an estimate may have learnt why.
-        """
-        if time.monotonic() - self.began > _LATE * beside.expected_s + _LATE_S:
-            return True
-        traffic = self._sender.traffic()
-        return rate > 0.0 and traffic.oldest_s > _OVERDUE * traffic.in_flight / rate + _OVERDUE_S + rtt_s
-
-    def _race(self, inputs: Sequence[torch.Tensor], beside: Beside) -> Tuple[torch.Tensor, ...]:
-        """Compute alone, with an eye on what comes; the outputs of whoever is first."""
         self._check = lambda: None  # whatever the link does now, the robot's own run goes on
-        alone = beside.alone()
+        alone, outputs = hedge.begin(), None
         try:
-            outputs = alone.run_alone(inputs, self.look)
+            outputs = alone.run_alone(inputs, look)
             self.was_beaten = True
         except Complete:
             outputs = self.outputs()
+        except _Recovered:
+            pass
         self.add(alone, "beside the link")
         return outputs
 

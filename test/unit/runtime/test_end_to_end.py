@@ -77,6 +77,21 @@ class Cable:
         self.robot_end.close()
 
 
+class Deep(torch.nn.Module):
+    """Many operators: a robot that computes it sees often what the link does."""
+
+    def __init__(self):
+        super().__init__()
+        self.convs = torch.nn.ModuleList([torch.nn.Conv2d(3, 4, 3, 2, 1),
+                                          *(torch.nn.Conv2d(4, 4, 3, 1, 1) for _ in range(24))])
+
+    def forward(self, image):
+        x = image.permute(0, 3, 1, 2).float() / 255.0
+        for conv in self.convs:
+            x = torch.relu(conv(x))
+        return x.mean((2, 3))
+
+
 @pytest.fixture(scope="module")
 def recording():
     torch.set_num_threads(1)
@@ -112,10 +127,10 @@ def splits(done):
     return [s for s in done if s.outcome == "split"]
 
 
-def images():
+def images(height=240, width=320):
     random = torch.Generator().manual_seed(3)
     while True:
-        yield torch.randint(0, 256, (1, 240, 320, 3), dtype=torch.uint8, generator=random)
+        yield torch.randint(0, 256, (1, height, width, 3), dtype=torch.uint8, generator=random)
 
 
 def answered(robot, image):
@@ -290,6 +305,29 @@ def test_a_link_that_falls_in_mid_frame(recording, tmp_path, cable, adaptive):
             until(falls, "computing beside the link")  # on a busy machine the server may be silent too
         else:
             assert not any([falls() for _ in range(2)]), reasons
+    finally:
+        robot.close()
+
+
+def test_a_link_that_stands_still_for_a_moment(tmp_path, cable):
+    """The robot begins the frame beside it, and stops when the link is back: the server answers far sooner."""
+    torch.manual_seed(1)
+    deep = record(Deep().eval(), (torch.zeros((1, 480, 640, 3), dtype=torch.uint8),))
+    cable.start_server()
+    robot = make_robot(deep, tmp_path, cable, strategy="intra_dp", slowdown=60.0)
+    source = images(480, 640)
+    try:
+        ready(robot, "intra_dp")
+
+        def returns():
+            until(lambda: answered(robot, next(source)).outcome == "split", "a split frame")
+            now = time.monotonic() - cable.shaper.origin
+            cable.shaper.trace = Trace([0.0, now, now + 0.08], [8e6, 5e4, 8e6], 1e6)
+            stats = answered(robot, next(source))
+            beside = [s.stop_s for s in stats.spans if s.label == "beside the link"]
+            return stats.outcome == "split" and beside and beside[-1] < stats.inference_s - 0.01
+
+        until(returns, "the robot's stop")
     finally:
         robot.close()
 
