@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Deque, Dict, Iterator, List, NamedTuple, Optional, Tuple
 from zlib import crc32
 
 import torch
@@ -64,7 +64,17 @@ class Traffic:
     in_flight: int = 0  # [byte]
     queued: int = 0  # bytes not sent yet, if they encode as those that were sent; 0 before the first [byte]
     oldest_s: float = 0.0  # age of the oldest tile in flight
+    oldest_bytes: int = 0  # in flight when that one was sent, its own included [byte]
     spans: Tuple[Tuple[float, float, str], ...] = ()  # sent, acknowledged (monotonic [s]), tensor and rows
+
+
+class _Flying(NamedTuple):
+    """A tile in flight."""
+
+    sent: float  # monotonic [s]
+    nbytes: int
+    until: int  # in flight when it was sent, its own bytes included
+    label: str
 
 
 @dataclass(frozen=True)
@@ -98,7 +108,7 @@ class TileSender:
         self._key = FrameKey("", 0, 0, 0)
         self._generation = 0  # of the frame: what belongs to an older one is dropped
         self._sequence = 0
-        self._flying: Dict[int, Tuple[float, int, str]] = {}  # sequence -> sent, bytes, label
+        self._flying: Dict[int, _Flying] = {}  # by sequence
         self._waiting_since = 0.0
         self._bytes, self._encode_s, self._wait_s, self._queued = 0, 0.0, 0.0, 0
         self._raw = 0  # decoded bytes of the tiles sent
@@ -142,7 +152,7 @@ class TileSender:
             if ack.session != self._key.session or ack.sequence not in self._flying:
                 return
             found = self._flying.pop(ack.sequence)
-            self._spans.append((found[0], now, found[2]))
+            self._spans.append((found.sent, now, found.label))
             if not self._flying:
                 self._wait_s += now - self._waiting_since
             self._change.notify_all()
@@ -151,11 +161,12 @@ class TileSender:
         """Totals of the frame."""
         with self._change:
             now = time.monotonic()
-            waiting, oldest = ((now - self._waiting_since, now - min(sent for sent, _, _ in self._flying.values()))
-                               if self._flying else (0.0, 0.0))
+            oldest = next(iter(self._flying.values()), None)
+            waiting = 0.0 if oldest is None else now - self._waiting_since
             queued = int(self._queued * self._bytes / self._raw) if self._raw else 0
-            return Traffic(self._bytes, self._encode_s, self._wait_s + waiting,
-                           sum(n for _, n, _ in self._flying.values()), queued, oldest, tuple(self._spans))
+            return Traffic(
+                self._bytes, self._encode_s, self._wait_s + waiting, self._in_flight, queued,
+                0.0 if oldest is None else now - oldest.sent, 0 if oldest is None else oldest.until, tuple(self._spans))
 
     def close(self) -> None:
         """Stop the thread; what is queued is dropped."""
@@ -163,6 +174,10 @@ class TileSender:
             self._closed = True
             self._drop()
         self._thread.join(timeout=2.0)
+
+    @property
+    def _in_flight(self) -> int:
+        return sum(tile.nbytes for tile in self._flying.values())
 
     def _drop(self) -> None:
         self._generation += 1
@@ -221,7 +236,7 @@ class TileSender:
         size = len(fields["data"])
         with self._change:
             while generation == self._generation and not self._closed and self._flying and (
-                    sum(n for _, n, _ in self._flying.values()) + size > self._window()):
+                    self._in_flight + size > self._window()):
                 self._change.wait()
             if generation != self._generation or self._closed:
                 return False
@@ -231,7 +246,8 @@ class TileSender:
             if not self._flying:
                 self._waiting_since = now
             label = "tensor {} rows [{}, {})".format(tile.tensor, tile.start, tile.stop)
-            self._flying[tile.sequence] = (now, serialised_bytes(tile), label)
+            nbytes = serialised_bytes(tile)
+            self._flying[tile.sequence] = _Flying(now, nbytes, self._in_flight + nbytes, label)
             self._bytes += size
             self._raw += raw_bytes
             self._queued -= raw_bytes

@@ -140,7 +140,7 @@ class RobotFrame:
                     raise TakeOver("sending the rest would take {:.0f} ms more".format(left * 1e3))
 
         self._check = check
-        hedge = None if beside is None else Hedge(beside, self.began, sender, pulse, uplink)
+        hedge = None if beside is None else Hedge(beside, self.began, sender, pulse, uplink())
         self._send_inputs(inputs, source)
         chunks = self.part.plan.robot_chunks
         for chunk in range(chunks):
