@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from intra_dp_ros.apps.models import ModelError
-from intra_dp_ros.bench import estimator_trial, idle_trial, namespaces, step_trial, testbed
+from intra_dp_ros.bench import estimator_trial, idle_trial, namespaces, step_trial, take_back, testbed
 from intra_dp_ros.bench.campaign import Blocks, make_ready, play, time_scale_of
 from intra_dp_ros.bench.campaign_report import command_of, table, write_report
 from intra_dp_ros.bench.emulated import make_profiles
@@ -111,6 +111,8 @@ class Bench:
                 cell = self._cell(setting, blocks, trace, strategies, scale, emulated)
                 if options.step:
                     cell["steps"] = step_trial.figures(blocks.frames, bed.air.changes(0), local_s, adaptive)
+                    cell["taken_back"] = take_back.figures(CellModel(setting, RobotConfig().rtt_s).moments(
+                        [rate for _, rate in trace.trace.pieces]))
                 self.cells.append(cell)
 
     def _cell(self, setting: Setting, blocks: Blocks, trace: NamedTrace, strategies: Sequence[str],

@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 
 import numpy as np
 
-from intra_dp_ros.bench import idle_trial, scaling, step_trial
+from intra_dp_ros.bench import idle_trial, scaling, step_trial, take_back
 from intra_dp_ros.bench.cell_model import table as ablation_table
 from intra_dp_ros.bench.estimator_trial import in_words
 from intra_dp_ros.bench.gantt import charts
@@ -82,7 +82,9 @@ def write_report(cells: Sequence[Mapping[str, Any]], path: str, arguments: Seque
     steps = [cell for cell in cells if "steps" in cell]
     if steps:
         step_trial.picture(steps, stem + "_steps.png")
+        studied = [cell["taken_back"] for cell in steps if "taken_back" in cell]
         lines += ["## The link falls or rises in mid-frame", "", *step_trial.table(steps), "",
+                  *([take_back.in_words(studied[0]), ""] if studied else []),
                   "![When the link fell and what the frame took]({}_steps.png)".format(os.path.basename(stem)), ""]
     for found in idle:
         lines += ["## Robots that do nothing", "", *idle_trial.in_words(found["idle"]), ""]

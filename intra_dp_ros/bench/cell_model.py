@@ -14,6 +14,7 @@ import numpy as np
 from intra_dp_ros.bench import frames as models
 from intra_dp_ros.bench.campaign import Blocks
 from intra_dp_ros.bench.simulate import Simulation, summary
+from intra_dp_ros.bench.take_back import Moment, moments, rates_below
 from intra_dp_ros.bench.testbed import QUOTA, Setting
 from intra_dp_ros.bench.traces import NamedTrace
 from intra_dp_ros.loss.baselines.published import HaloFreeTiling
@@ -86,6 +87,11 @@ class CellModel:
         one of `CHANGES`."""
         pieces = segments(blocks.frames)
         return {name: self._means(name, pieces, trace.trace) for name in CHANGES} if pieces else {}
+
+    def moments(self, rates: Sequence[float]) -> List[Moment]:
+        """A link that falls in mid-frame from the highest of these rates [byte/s] (`take_back`)."""
+        simulation = self._simulation("as it is")
+        return moments(simulation.timeline, simulation.plans("intra_dp"), self._link, max(rates), rates_below(rates))
 
     def _means(self, name: str, pieces: Sequence[Tuple[float, float]], trace: Trace) -> Dict[str, float]:
         simulation, found = self._simulation(name), []

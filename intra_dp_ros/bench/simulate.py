@@ -63,12 +63,17 @@ class Simulation:
 
     def drive(self, strategy: str, trace: Trace, seconds: float, oracle: bool = False) -> List[DrivenFrame]:
         """The strategy's frames until the trace is at `seconds`."""
-        timeline = self._halo_free if strategy == PUBLISHED else self.timeline
+        return Drive(self._timeline_of(strategy), self.plans(strategy), self._link, trace, self._power, oracle).run(
+            seconds)
+
+    def plans(self, strategy: str) -> table.PlanTable:
+        """The strategy's plans."""
         if strategy not in self._tables:
+            timeline = self._timeline_of(strategy)
             self._tables[strategy] = table.build(
                 timeline.tiling, timeline, self._link, "intra_dp" if strategy == PUBLISHED else strategy, self._codec,
                 self._objective, self._power, streamed=strategy != PUBLISHED)
-        return Drive(timeline, self._tables[strategy], self._link, trace, self._power, oracle).run(seconds)
+        return self._tables[strategy]
 
     def front(self, rate: float) -> List[pareto.Choice]:
         """Latency against energy at a bandwidth [byte/s]."""
@@ -100,6 +105,9 @@ class Simulation:
             ends_s = self._earliest_end(frame.began_s, trace, least_s, bounds.at(0.0, 0.0))
             return ends_s, self._least_energy(frame.began_s, trace, least_j, ends_s) if energy else 0.0
         return np.array([of(frame) for frame in frames[::max(1, len(frames) // _BOUNDED)]])
+
+    def _timeline_of(self, strategy: str) -> Timeline:
+        return self._halo_free if strategy == PUBLISHED else self.timeline
 
     @staticmethod
     def _earliest_end(began_s: float, trace: Trace, least_s: Callable[[float, float], float], alone_s: float) -> float:

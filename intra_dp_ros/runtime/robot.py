@@ -169,7 +169,7 @@ class Robot:
             else:
                 outcome = stats.SPLIT
                 try:
-                    outputs = self._split(frame, inputs, stamp, frame_id, expected_s, source)
+                    outputs = self._split(frame, inputs, stamp, frame_id, now.bandwidth, expected_s, source)
                 except TakeOver as why:
                     outcome, reason = stats.TAKEOVER, str(why)
                     self._sender.abandon()
@@ -243,14 +243,14 @@ class Robot:
         return Situation(name, self._planner.table(name), self._planner.timeline, self.connection, self.uplink)
 
     def _split(self, frame: RobotFrame, inputs: Sequence[torch.Tensor], stamp: Tuple[int, int], frame_id: str,
-               expected_s: float, source: Optional[Source]) -> Tuple[torch.Tensor, ...]:
+               rate: float, expected_s: float, source: Optional[Source]) -> Tuple[torch.Tensor, ...]:
         connection = self.connection
         self._begin_sending(frame.part, stamp, frame_id)
         return frame.run_split(inputs, self._sender, connection.pulse, lambda: self.bandwidth.sample().up,
                                max(expected_s, self._planner.local_s),
                                expected_s + DEADLINE_LOCALS * self._planner.local_s,
                                source if self._uses_source else None,
-                               Beside(self._alone, self._choice.alone_s, expected_s)
+                               Beside(self._alone, self._choice.alone_s, expected_s, rate)
                                if self._hedges and expected_s > 0 else None)
 
     def _run_local(self, frame: RobotFrame, inputs: Sequence[torch.Tensor], stamp: Tuple[int, int], frame_id: str,

@@ -61,6 +61,7 @@ class Traffic:
     bytes: int = 0  # encoded data of the tiles sent
     encode_s: float = 0.0
     wait_s: float = 0.0  # with tiles sent but not acknowledged
+    arrived: int = 0  # acknowledged [byte]
     in_flight: int = 0  # [byte]
     queued: int = 0  # bytes not sent yet, if they encode as those that were sent; 0 before the first [byte]
     oldest_s: float = 0.0  # age of the oldest tile in flight
@@ -110,7 +111,7 @@ class TileSender:
         self._sequence = 0
         self._flying: Dict[int, _Flying] = {}  # by sequence
         self._waiting_since = 0.0
-        self._bytes, self._encode_s, self._wait_s, self._queued = 0, 0.0, 0.0, 0
+        self._bytes, self._encode_s, self._wait_s, self._arrived, self._queued = 0, 0.0, 0.0, 0, 0
         self._raw = 0  # decoded bytes of the tiles sent
         self._spans: List[Tuple[float, float, str]] = []
         self._closed = False
@@ -124,7 +125,7 @@ class TileSender:
                 self._sequence = 0
             self._key = key
             self._drop()
-            self._bytes, self._raw, self._encode_s, self._wait_s = 0, 0, 0.0, 0.0
+            self._bytes, self._raw, self._encode_s, self._wait_s, self._arrived = 0, 0, 0.0, 0.0, 0
             self._spans = []
 
     def abandon(self) -> None:
@@ -152,6 +153,7 @@ class TileSender:
             if ack.session != self._key.session or ack.sequence not in self._flying:
                 return
             found = self._flying.pop(ack.sequence)
+            self._arrived += found.nbytes
             self._spans.append((found.sent, now, found.label))
             if not self._flying:
                 self._wait_s += now - self._waiting_since
@@ -165,7 +167,7 @@ class TileSender:
             waiting = 0.0 if oldest is None else now - self._waiting_since
             queued = int(self._queued * self._bytes / self._raw) if self._raw else 0
             return Traffic(
-                self._bytes, self._encode_s, self._wait_s + waiting, self._in_flight, queued,
+                self._bytes, self._encode_s, self._wait_s + waiting, self._arrived, self._in_flight, queued,
                 0.0 if oldest is None else now - oldest.sent, 0 if oldest is None else oldest.until, tuple(self._spans))
 
     def close(self) -> None:

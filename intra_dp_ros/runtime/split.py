@@ -34,10 +34,6 @@ class Complete(Exception):
     """The server's rows were sooner than the robot that computes alone."""
 
 
-class _Recovered(Exception):
-    """The link is back: the robot that computes alone may stop."""
-
-
 class TakeOver(Exception):
     """The robot has to finish the frame itself; the message says why."""
 
@@ -55,6 +51,7 @@ class RobotFrame:
         self.part = part
         self.began = time.monotonic()
         self.busy: List[Tuple[float, float]] = []  # computing: begin, end (monotonic) [s]
+        self._is_computing = False
         self.spans: List[Span] = []
         self.merge_s = 0.0
         self.bytes_down = 0
@@ -88,13 +85,13 @@ class RobotFrame:
         self._sender = sender
         self._send_inputs(inputs, source)
 
-    def look(self) -> None:
-        """Take what has come.
+    def look(self, seconds: float = 0.0) -> None:
+        """Take what has come, or comes first in so many seconds.
 
         Raises:
             Complete: all is there.
         """
-        tiles = self._came(0.0)
+        tiles = self._came(seconds)
         if tiles:
             self._take(tiles)
             if self._stream.is_complete:
@@ -107,6 +104,7 @@ class RobotFrame:
 
         When rows are late, or tiles on their way to the server are, the robot begins to compute the frame alone, and
         whoever has it first answers: a link that fell in the middle of a frame costs little more than the robot alone.
+        It pauses while the link is back.
 
         Args:
             uplink: estimated bandwidth now [byte/s]; 0: unknown.
@@ -140,21 +138,17 @@ class RobotFrame:
                     raise TakeOver("sending the rest would take {:.0f} ms more".format(left * 1e3))
 
         self._check = check
-        hedge = None if beside is None else Hedge(beside, self.began, sender, pulse, uplink())
         self._send_inputs(inputs, source)
         chunks = self.part.plan.robot_chunks
         for chunk in range(chunks):
             if self._feed(inputs, chunk, chunks):
                 self._advance()
+        hedge = None if beside is None else Hedge(beside, self.began, sender.traffic, lambda: pulse.rtt)
         while not self._stream.is_complete:
-            tiles = self._wait((lambda: False) if hedge is None else hedge.is_late)
-            if tiles:
-                self._take(tiles)
-                continue
-            outputs = self._race(inputs, hedge)
-            if outputs is not None:
-                return outputs
-            self._check = check
+            tiles = self._wait(hedge)
+            if not tiles:
+                return self._race(inputs, beside, hedge)
+            self._take(tiles)
         return self.outputs()
 
     def on_tile(self, tile: Tile, rows: torch.Tensor, sent: float, decode_s: float) -> None:
@@ -204,29 +198,40 @@ class RobotFrame:
         return fed
 
     def _advance(self) -> None:
-        began = time.monotonic()
-        self.busy.append((began, began))
-        self._pace.start()
+        self._go_on()
         try:
             self._stream.advance()
             self._pace.finish()
         finally:
-            self.busy[-1] = (began, time.monotonic())
-            self.spans.append(Span(ROBOT, began - self.began, self.busy[-1][1] - self.began, "compute"))
+            self._rest()
+
+    def _go_on(self) -> None:
+        began = time.monotonic()
+        self.busy.append((began, began))
+        self._is_computing = True
+        self._pace.start()
+
+    def _rest(self) -> None:
+        if not self._is_computing:
+            return  # what it waited for came, and ended it
+        began, now = self.busy[-1][0], time.monotonic()
+        self.busy[-1], self._is_computing = (began, now), False
+        self.spans.append(Span(ROBOT, began - self.began, now - self.began, "compute"))
 
     def _step(self) -> None:
         self._pace()
         self._check()
+        self._pace.start()  # looking is no computing
 
     def _emit(self, tensor: int, start: int, rows: torch.Tensor) -> None:
         if self._sender is not None:
             self._sender.put(tensor, start, rows, self.part.codecs[tensor])
 
-    def _wait(self, is_late: Callable[[], bool]) -> List[Tuple[Tile, torch.Tensor]]:
+    def _wait(self, hedge: Optional[Hedge]) -> List[Tuple[Tile, torch.Tensor]]:
         """What has come since the last call, at least one tile; none when the rest is late."""
         while True:
             tiles = self._came(_CHECK_S)
-            if tiles or is_late():
+            if tiles or (hedge is not None and hedge.is_late()):
                 return tiles
             self._check()
 
@@ -239,27 +244,38 @@ class RobotFrame:
             self._inbox.clear()
         return tiles
 
-    def _race(self, inputs: Sequence[torch.Tensor], hedge: Hedge) -> Optional[Tuple[torch.Tensor, ...]]:
-        """Compute alone, with an eye on what comes; the outputs of whoever is first, None when the link is back."""
+    def _race(self, inputs: Sequence[torch.Tensor], beside: Beside, hedge: Hedge) -> Tuple[torch.Tensor, ...]:
+        """Compute alone, with an eye on what comes; the outputs of whoever is first."""
+        alone = beside.alone()
+
         def look() -> None:
             self.look()
             now = time.monotonic()
             if now >= self._next_check:
                 self._next_check = now + _CHECK_S
                 if hedge.has_recovered():
-                    raise _Recovered
+                    alone.pause(until_late)
 
-        self._check = lambda: None  # whatever the link does now, the robot's own run goes on
-        alone, outputs = hedge.begin(), None
+        def until_late() -> None:
+            while not hedge.is_late():
+                self.look(_CHECK_S)
+            hedge.begin()
+
+        self._check = lambda: None  # whatever the link does now, the robot's own run ends
+        hedge.begin()
         try:
             outputs = alone.run_alone(inputs, look)
             self.was_beaten = True
         except Complete:
             outputs = self.outputs()
-        except _Recovered:
-            pass
         self.add(alone, "beside the link")
         return outputs
+
+    def pause(self, wait: Callable[[], None]) -> None:
+        """Between two operators; what `wait` takes is not counted as computing."""
+        self._rest()
+        wait()
+        self._go_on()
 
     def add(self, alone: "RobotFrame", label: str) -> None:
         """Count what the robot computed alone for this frame."""

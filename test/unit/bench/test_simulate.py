@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from intra_dp_ros.bench import hardware, profile_tool, simulate
+from intra_dp_ros.bench import hardware, profile_tool, simulate, take_back
 from intra_dp_ros.bench.drive import LOCAL, Drive, where_of
 from intra_dp_ros.bench.paper_tables import fidelity, tiling_of
 from intra_dp_ros.bench.published import CASES, Data
@@ -54,6 +54,24 @@ def test_a_steady_link_is_estimated_and_used(timeline):
     assert np.mean([f.latency_s for f in steady]) == pytest.approx(expected, rel=0.02)
     assert all(f.bytes_up == size and f.where == "offload" and not f.taken_over for f in steady)
     assert np.mean([f.predicted_s for f in steady]) == pytest.approx(expected, rel=0.1)
+
+
+def test_rows_that_could_be_taken_back(timeline):
+    """The rest of the input at the new rate, for every plan; rows that are there already cost nothing."""
+    link, rates = LinkModel(1e6, 1e6, 0.002, FULL, 0.0003), take_back.rates_below([5e5, 12e6])
+    assert rates == [5e5, 1e6, 2e6, 4e6, 8e6] and take_back.rates_below([0.0, 2.0]) == [1.0]
+    table = build(timeline.tiling, timeline, link, "offload")
+    found = take_back.moments(timeline, table, link, 12e6, rates)
+    assert len(found) == 4 * len(rates) and [m.alone_s for m in found] == pytest.approx([0.06] * len(found))
+    size, whole = 3 * 96 * 128, 0.003 + 0.002 + 2 * 0.0003  # bytes; server, round trip, messages [s]
+    for m in found:
+        assert m.planned_s == pytest.approx((1.0 - m.sent) * size / m.rate + whole, rel=0.02)
+        assert m.other_s == float("inf")  # one plan at all rates
+    assert "no other plan" in take_back.in_words(take_back.figures(found))
+    shared = take_back.figures(take_back.moments(timeline, build(timeline.tiling, timeline, link, "intra_dp"), link,
+                                                 12e6, rates))
+    assert 0.0 < shared["least"] < 10.0 and 0.0 <= shared["share_sooner"] <= 1.0
+    assert "{:.2f}".format(shared["least"]) in take_back.in_words(shared)
 
 
 def test_frames_follow_one_another(timeline):
