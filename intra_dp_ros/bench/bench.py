@@ -127,7 +127,8 @@ class Bench:
             is_ours, model = "intra_dp" in strategies, self._model_of[1]
             cell.update(model.bounds(blocks, trace, "intra_dp" if is_ours else strategies[-1]))
             cell["ablation"] = model.ablation(blocks, trace) if is_ours else {}
-        cell["emulated"], cell["command"] = emulated, command_of(sys.argv[1:])
+        cell.update(emulated=emulated, command=command_of(sys.argv[1:]), seconds=self._options.seconds,
+                    adaptive=setting.adaptive)
         cell["estimator"] = estimator_trial.figures(blocks.estimates)
         raw = os.path.join(setting.folder, "{}.raw.json".format(re.sub(r"[^A-Za-z0-9_.-]", "_", trace.label)))
         with open(raw, "w", encoding="utf-8") as file:
@@ -275,6 +276,8 @@ def verdict(cells: Sequence[Dict[str, Any]]) -> List[str]:
                 broken.append(label + ": no frame was answered")
             if found["frames_lost"]:
                 broken.append("{}: {} frames were not answered".format(label, found["frames_lost"]))
+            if found["frames"] and not found["frames_checked"]:
+                broken.append(label + ": no result was compared with the unsplit model's")
             if found["max_rel_error"] > TOLERANCE:
                 broken.append("{}: a result differs from the unsplit model by {:.1e}".format(
                     label, found["max_rel_error"]))
@@ -308,8 +311,9 @@ def _report_of(files: Sequence[str], path: str) -> int:
                 found = json.load(file)
             all_found += found if isinstance(found, list) else [found]
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        idle = [found for found in all_found if "idle" in found]
-        print("report: {}".format(write_report([found for found in all_found if "idle" not in found], path, [], idle)))
+        cells, trials = ([found for found in all_found if ("strategies" in found) is is_cell]
+                         for is_cell in (True, False))
+        print("report: {}".format(write_report(cells, path, [], trials)))
     except (OSError, ValueError, KeyError) as error:
         print("bench: no report of {}: {!r}".format(", ".join(files), error), file=sys.stderr)
         return 1
@@ -343,6 +347,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     except (KeyboardInterrupt, SystemExit):
         broken.append("interrupted")
     finally:  # also when something happens that nobody foresaw: hours of measuring are not lost
+        for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(sign, signal.SIG_IGN)  # whoever is impatient would leave namespaces behind
+        namespaces.remove(namespaces.prefix_of(os.getpid()))
         broken += _keep(run, options)
     if run.idle:
         print("\n".join(idle_trial.in_words(run.idle)))

@@ -5,13 +5,14 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 
 import numpy as np
 
-from intra_dp_ros.bench import idle_trial, scaling, step_trial, take_back
+from intra_dp_ros.bench import idle_trial, overhead, scaling, step_trial, take_back
 from intra_dp_ros.bench.cell_model import table as ablation_table
 from intra_dp_ros.bench.estimator_trial import in_words
 from intra_dp_ros.bench.gantt import charts
 from intra_dp_ros.bench.plots import FAINT, INK, figure, save, style_of, title
 from intra_dp_ros.bench.record import Span
 from intra_dp_ros.bench.summary import number
+from intra_dp_ros.bench.traces import short
 
 #: What intra_dp's latency and energy should be at most, over the best other strategy's.
 AIM, ENERGY_AIM = 0.8, 0.85
@@ -42,11 +43,11 @@ def _row(name: str, f: Mapping[str, Any]) -> List[str]:
 
 
 def write_report(cells: Sequence[Mapping[str, Any]], path: str, arguments: Sequence[str],
-                 idle: Sequence[Mapping[str, Any]] = ()) -> str:
+                 trials: Sequence[Mapping[str, Any]] = ()) -> str:
     """A Markdown file and its pictures, which begin with its name; its path.
 
     Args:
-        idle: see `idle_trial.result`.
+        trials: see `idle_trial.result`, `overhead.result`.
 
     Raises:
         OSError: it cannot be written.
@@ -54,20 +55,21 @@ def write_report(cells: Sequence[Mapping[str, Any]], path: str, arguments: Seque
     """
     if not cells:
         raise ValueError("no strategy was measured: there is nothing to compare")
-    first = cells[0]
-    commands = list(dict.fromkeys(cell.get("command") or command_of(arguments) for cell in [*cells, *idle]))
+    commands = list(dict.fromkeys(cell.get("command") or command_of(arguments) for cell in [*cells, *trials]))
     lines = [
         "# Measured", "", "Written by", "", *("- `{}`".format(command) for command in commands), "",
-        "Real nodes, real sockets, real clocks: {}; link shaped by: {}, {} duplex; load average {:.1f}. "
+        "Real nodes, real sockets, real clocks: {}; link shaped by: {}, {} duplex; load average at most {:.1f}. "
         "Strategies take turns on the same pieces of the same trace, one frame after the other; latency is from the "
         "message with the image to the message with the result. Energy is the power model's, not measured; CPU is "
         "the robot's node as a share of one core. \"Measured / predicted\" is of the inference, without the frames "
-        "that were taken over, not run as planned, or given to the server in their middle. Means are over frames: a "
-        "strategy that stalls in a bad moment has fewer of them there.".format(
-            first["machine"], first["link"], first["duplex"], first["load"]), ""]
+        "that were taken over, not run as planned, or given to the server in their middle; predictions are as the "
+        "robot makes them, corrected by what frames of the plan have taken. Means are over frames: a strategy that "
+        "stalls in a bad moment has fewer of them there.{}".format(
+            *(_all(cells, what) for what in ("machine", "link", "duplex")), max(cell["load"] for cell in cells),
+            _seconds(cells)), ""]
     stem = os.path.splitext(path)[0]
     several = scaling.series(cells)
-    compared = [cell for cell in cells if comparison(cell) is not None and cell not in several]
+    compared = _compared([cell for cell in cells if cell not in several])
     if len(compared) > 1:
         lines += [*summary(compared), "", *_pictures(compared, stem), *_missed(compared)]
     traced = _traced(cells)
@@ -75,6 +77,9 @@ def write_report(cells: Sequence[Mapping[str, Any]], path: str, arguments: Seque
         charts(traced, stem + "_gantt.png")
         lines += ["![What robot, link and server did in one frame, and what was expected]({}_gantt.png)".format(
             os.path.basename(stem)), ""]
+    gathering = [cell for cell in cells if {"dina", "offload"} <= set(cell["strategies"])]
+    if gathering:
+        lines += ["## dina, which gathers at every layer", "", *_gathering(gathering), ""]
     if several:
         scaling.picture(several, stem + "_scaling.png")
         lines += ["## Several robots on one server", "", *scaling.table(several), "",
@@ -86,8 +91,9 @@ def write_report(cells: Sequence[Mapping[str, Any]], path: str, arguments: Seque
         lines += ["## The link falls or rises in mid-frame", "", *step_trial.table(steps), "",
                   *([take_back.in_words(studied[0]), ""] if studied else []),
                   "![When the link fell and what the frame took]({}_steps.png)".format(os.path.basename(stem)), ""]
-    for found in idle:
-        lines += ["## Robots that do nothing", "", *idle_trial.in_words(found["idle"]), ""]
+    for found in trials:
+        lines += (["## Robots that do nothing", "", *idle_trial.in_words(found["idle"]), ""] if "idle" in found else
+                  ["## What ROS adds to a frame", "", *overhead.in_words(found), ""])
     if len(compared) < 2:
         lines += _pictures(cells, stem)
     for cell in cells:
@@ -96,6 +102,16 @@ def write_report(cells: Sequence[Mapping[str, Any]], path: str, arguments: Seque
     with open(path, "w", encoding="utf-8") as file:
         file.write("\n".join(lines))
     return path
+
+
+def _all(cells: Sequence[Mapping[str, Any]], what: str) -> str:
+    return " and ".join(dict.fromkeys(cell[what] for cell in cells))
+
+
+def _seconds(cells: Sequence[Mapping[str, Any]]) -> str:
+    found = sorted({cell["seconds"] for cell in cells if cell.get("seconds")})
+    return " Every strategy had {} s on every trace.".format(
+        " or ".join("{:g}".format(s) for s in found)) if found else ""
 
 
 def command_of(arguments: Sequence[str], script: str = "scripts/bench") -> str:
@@ -126,6 +142,29 @@ def comparison(cell: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
             "p95": own["p95_ms"] / local if local else None}
 
 
+def _compared(cells: Sequence[Mapping[str, Any]]) -> List[Mapping[str, Any]]:
+    """Of cells of the same model, trace and codec those with the most strategies: ratios to few others mean less."""
+    def alike(cell: Mapping[str, Any]) -> Tuple[Any, ...]:
+        return cell["model"], cell["trace"], cell["codec"]
+    found = [cell for cell in cells if comparison(cell) is not None]
+    most = {alike(cell): max(len(c["strategies"]) for c in found if alike(c) == alike(cell)) for cell in found}
+    return [cell for cell in found if len(cell["strategies"]) == most[alike(cell)]]
+
+
+def _gathering(cells: Sequence[Mapping[str, Any]]) -> List[str]:
+    """A Markdown table of dina's frames."""
+    lines = ["| model | trace | codec | frames | dina ms | offload ms | intra_dp ms | dina J | offload J | lost | "
+             "error |", "|" + "---|" * 11]
+    for cell in cells:
+        own, offload = cell["strategies"]["dina"], cell["strategies"]["offload"]
+        lines.append("| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {:.0e} |".format(
+            _short(cell["model"]), short(cell["trace"]), cell["codec"], own["frames"], number(own["mean_ms"]),
+            number(offload["mean_ms"]), number(cell["strategies"].get("intra_dp", {}).get("mean_ms")),
+            number(own["energy_j"], "{:.2f}"), number(offload["energy_j"], "{:.2f}"), own["frames_lost"],
+            own["max_rel_error"]))
+    return lines
+
+
 def summary(cells: Sequence[Mapping[str, Any]]) -> List[str]:
     """A Markdown table: intra_dp against the best of the others, a row a cell, and geometric means."""
     lines = ["| model | trace | codec | best other ms | intra_dp ms | ratio | no schedule below | thriftiest other J | "
@@ -136,7 +175,7 @@ def summary(cells: Sequence[Mapping[str, Any]]) -> List[str]:
         own, others = cell["strategies"]["intra_dp"], cell["strategies"]
         lines.append(("| {} | {} | {} | {} ({}) | {} | {:.2f} | {} | {} ({}) | {} | {:.2f} | {} | {:.2f} | {} | {} | "
                       "{:.0e} |").format(
-            _short(cell["model"]), cell["trace"].partition(" ")[0], cell["codec"],
+            _short(cell["model"]), short(cell["trace"]), cell["codec"],
             number(others[c["best"]]["mean_ms"]), c["best"], number(own["mean_ms"]), c["latency"],
             number(c["bound"], "{:.2f}"), number(others[c["thriftiest"]]["energy_j"], "{:.2f}"), c["thriftiest"],
             number(own["energy_j"], "{:.2f}"), c["energy"], number(c["energy_bound"], "{:.2f}"), c["energy_of_best"],
@@ -164,7 +203,8 @@ def _missed(cells: Sequence[Mapping[str, Any]]) -> List[str]:
                 "## What keeps intra_dp's {} above {:.2f}".format(what, aim), "",
                 "{} over the {} other strategy's, in cells where it is above {:.2f}. *Measured* ran on the nodes; "
                 "the rest is simulated on the same pieces of the trace with the operator times, codec costs and round "
-                "trips that the nodes measured: as it is, and with one thing changed. No schedule can beat the "
+                "trips that the nodes measured, without computing beside a late link: as it is, and with one thing "
+                "changed. No schedule can beat the "
                 "*bound*, which leaves out most of what halo rows cost and knows the bandwidth beforehand.".format(
                     what.capitalize(), best, aim), "",
                 *ablation_table(*zip(*missed), name), ""]
@@ -200,6 +240,8 @@ def _conditions(cell: Mapping[str, Any]) -> str:
     words = "{} weights; {}; link {:.2f} MB/s on average; codec {}; objective {}; {} robot{}".format(
         cell["weights"].split(" (")[0].capitalize(), cell["inputs"], cell["mean_bandwidth_MBps"], cell["codec"],
         cell["objective"], cell["robots"], "s" if cell["robots"] > 1 else "")
+    if not cell.get("adaptive", True):
+        words += "; the robot keeps to its plan in mid-frame"
     if cell.get("emulated"):
         words += "; computing emulated by waits: {}".format(cell["emulated"])
     if cell["robot_speed"] != 1.0:
@@ -304,7 +346,7 @@ def draw_bandwidth(cells: Sequence[Mapping[str, Any]], path: str) -> None:
 
 def _label(axis: Any, cells: Sequence[Mapping[str, Any]], what: str, words: str) -> None:
     axis.set_xticks(range(len(cells)))
-    axis.set_xticklabels(["{}\n{}\n{}".format(_short(c["model"]), c["trace"].partition(" ")[0], c["codec"])
+    axis.set_xticklabels(["{}\n{}\n{}".format(_short(c["model"]), short(c["trace"]), c["codec"])
                           for c in cells], fontsize=8)
     axis.set_ylabel(what)
     axis.grid(axis="y", color=FAINT, linewidth=0.6)

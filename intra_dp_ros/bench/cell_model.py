@@ -16,7 +16,7 @@ from intra_dp_ros.bench.campaign import Blocks
 from intra_dp_ros.bench.simulate import Simulation, summary
 from intra_dp_ros.bench.take_back import Moment, moments, rates_below
 from intra_dp_ros.bench.testbed import QUOTA, Setting
-from intra_dp_ros.bench.traces import NamedTrace
+from intra_dp_ros.bench.traces import NamedTrace, short
 from intra_dp_ros.loss.baselines.published import HaloFreeTiling
 from intra_dp_ros.loss.link_model import LinkModel
 from intra_dp_ros.loss.objective import ENERGY, Objective
@@ -147,7 +147,7 @@ def table(cells: Sequence[Dict[str, Any]], best: Sequence[float], figure: str) -
         found = [cell["strategies"]["intra_dp"][figure], *(cell["ablation"][n][figure] for n in names), cell[bound]]
         rows.append([x / other for x in found])
         lines.append("| {} | {} | {} | {:.3g} | {} |".format(
-            cell["model"].partition("@")[0].rpartition(":")[2], cell["trace"].partition(" ")[0], cell["codec"], other,
+            cell["model"].partition("@")[0].rpartition(":")[2], short(cell["trace"]), cell["codec"], other,
             " | ".join("{:.2f}".format(x) for x in rows[-1])))
     means = np.exp(np.log(np.array(rows)).mean(axis=0))
     return lines + ["| geometric mean | | | | {} |".format(" | ".join("**{:.2f}**".format(x) for x in means))]

@@ -9,6 +9,8 @@ import subprocess
 import time
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Set
 
+from intra_dp_ros.bench.namespaces import TestbedError
+
 _PR_SET_PDEATHSIG = 1
 _STOP_S = 5.0  # to end by themselves
 _LIBC = ctypes.CDLL(None)
@@ -85,10 +87,14 @@ class Children:
         """Give a process this share of one processor, by the kernel's quota.
 
         Raises:
-            OSError: there is no such control group here (cgroup v1 `cpu`).
+            TestbedError: there are no such control groups here (cgroup v1 `cpu`), or they take root.
         """
         folder = os.path.join(_CGROUP, name)
-        os.mkdir(folder)
+        try:
+            os.mkdir(folder)
+        except OSError as error:
+            raise TestbedError("the kernel's quota needs root and control groups of version 1 in {} ({}): use "
+                               "--slowed-by pace".format(_CGROUP, error.strerror)) from None
         self._groups.append(folder)
         for file, value in (("cpu.cfs_period_us", _PERIOD_US), ("cgroup.procs", child.process.pid),
                             ("cpu.cfs_quota_us", max(_LEAST_US, int(share * _PERIOD_US)))):

@@ -40,13 +40,15 @@ def make_profiles(what: str, model_text: str, seed: int, robot_folder: str, serv
     model = frames.load(model_text, seed)
     recording = prepare(frames.record_whole(model))
     tiling = Tiling(recording.graph)
-    if what == PUBLISHED:
+    is_published = what == PUBLISHED
+    if is_published:
         what = _published(model_text)
     if is_device_model(what):
         robot_device, server_device, words = open_devices(what)
         robot, server = robot_device.profile(tiling), server_device.profile(tiling)
     elif os.path.exists(what) or what.endswith(".csv"):
-        mapped = device_csv.map_rows(tiling, device_csv.read(what), scale=PUBLISHED_SCALE)
+        scale = PUBLISHED_SCALE if is_published else (1.0, 1.0)
+        mapped = device_csv.map_rows(tiling, device_csv.read(what), scale=scale)
         robot, server = mapped.robot, mapped.server
         words = "operator times of {}, {} of {} found in the graph".format(
             os.path.basename(what), mapped.mapped, mapped.rows)

@@ -52,6 +52,7 @@ def _of_strategy(blocks: Blocks, name: str, robots: int) -> Dict[str, Any]:
         "MB_down": _mean([f["bytes_down"] / 1e6 for f in frames]),
         **{"share_" + kind: _mean([float(where(f) == kind) for f in frames])
            for kind in ("local", "split", "offload", "takeover")},
+        "taken_over": sum(f["outcome"] == "takeover" for f in frames),
         "not_as_planned": sum(bool(f["reason"]) and f["outcome"] == "local" for f in frames),
         "predicted_ms": _mean([f["predicted_ms"] for f in frames]),
         "measured_over_predicted": {"median": _percentile(ratios, 50), "p95": _percentile(ratios, 95)},
@@ -74,8 +75,9 @@ def where(frame: Dict[str, Any]) -> str:
 
 def machine() -> str:
     """What this ran on, in words."""
-    return "{} cores, {}, Python {}".format(os.cpu_count(), device_name("cpu").partition("-")[2],
-                                            sys.version.split()[0])
+    return "{} cores, {}, Python {}, numpy {}, {}Linux {}".format(
+        os.cpu_count(), device_name("cpu").partition("-")[2], sys.version.split()[0], np.__version__,
+        "ROS {}, ".format(os.environ["ROS_DISTRO"]) if os.environ.get("ROS_DISTRO") else "", os.uname().release)
 
 
 def commit() -> str:

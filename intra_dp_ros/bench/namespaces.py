@@ -106,6 +106,9 @@ def build(robots: int, duplex: str, prefix: str) -> Network:
             near, _ = _veth(place.namespace, "in", back_hub, "to" + nick, net)
         run("ip -n {} route add {}/32 via {}".format(back_hub, place.address, near))
         net += 1
+    if robots > 1:  # htb lets a packet of 64 kB go at once on credit, a small frame's whole: tbf cuts it up
+        for place in [server, *places]:
+            run("ip -n {} link set dev out gso_max_segs 1".format(place.namespace))
     if half:
         _, far = _veth(hubs[0], "air", hubs[1], "air", net)
         run("ip -n {} route add default via {}".format(hubs[0], far))

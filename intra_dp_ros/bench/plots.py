@@ -18,7 +18,7 @@ DPI = 120  # [pixel/inch]
 _MANY = 120  # frames of a strategy from which markers are small
 _SEEN = 0.004  # of the longest bar: parts below are a hairline, and not in the legend
 _STRATEGY = {LOCAL: ("#0072B2", "s"), OFFLOAD: ("#E69F00", "^"), INTRA_DP: ("#009E73", "o")}
-_OTHERS = (("#CC79A7", "D"), ("#D55E00", "v"), ("#56B4E9", "P"))
+_OTHERS = (("#CC79A7", "D"), ("#D55E00", "v"), ("#56B4E9", "P"), ("#999999", "X"))
 #: Paul Tol's light scheme: other colours than the strategies', and dark text can be read on them.
 PART_COLOURS: Dict[str, str] = {
     "capture": "#DDDDDD", "encode": "#BBCC33", "uplink_wait": "#EEDD88", "robot_compute": "#77AADD",

@@ -13,6 +13,7 @@ from intra_dp_ros.bench.plots import FAINT, INK, figure, save, title
 from intra_dp_ros.bench.summary import number
 
 LIMIT = 1.2  # what a frame should take at most, in frames on the robot alone
+_LEAST = 0.7  # of the higher rate the lower one is at most this share, or it is no step
 _COLOURS = {True: "#009E73", False: "#D55E00"}
 _WORDS = {True: "adapts in mid-frame", False: "keeps to its plan"}
 
@@ -35,7 +36,7 @@ def rises(frames: Sequence[Mapping[str, Any]], changes: Changes, local_s: float)
         see `hits`.
     """
     return [hit for frame in frames if frame["outcome"] == "local" or _is_given(frame)
-            for hit in _within(frame, _moments(changes, lambda before, after: after > before), local_s)]
+            for hit in _within(frame, _moments(changes, lambda before, after: _LEAST * after > before), local_s)]
 
 
 def hits(frames: Sequence[Mapping[str, Any]], changes: Changes, local_s: float) -> List[Hit]:
@@ -47,7 +48,7 @@ def hits(frames: Sequence[Mapping[str, Any]], changes: Changes, local_s: float) 
         local_s: a frame on the robot alone.
     """
     return [hit for frame in frames if frame["bytes_up"] > 0
-            for hit in _within(frame, _moments(changes, lambda before, after: after < before), local_s)]
+            for hit in _within(frame, _moments(changes, lambda before, after: after < _LEAST * before), local_s)]
 
 
 def _moments(changes: Changes, wanted: Callable[[float, float], bool]) -> List[float]:

@@ -69,10 +69,11 @@ def figures(found: Sequence[Moment]) -> Dict[str, Any]:
 def in_words(found: Mapping[str, Any]) -> str:
     """Of `figures`."""
     if found["least"] is None:
-        return "There is no other plan to change to in mid-frame."
+        return ("Taking back single rows: at no bandwidth is another plan the best one, so there is no other plan to "
+                "change to in mid-frame.")
     return ("Taking back single rows (simulated: {} moments and rates; the input's rows that are at the server stay "
-            "there, a change costs nothing): the best other plan would take {:.2f} of the sooner of going on and computing "
-            "alone at least, and be sooner in {:.0%} of them.").format(
+            "there, a change costs nothing): the best other plan would take {:.2f} of the sooner of going on and "
+            "computing alone at least, and be sooner in {:.0%} of them.").format(
                 len(found["moments"]), found["least"], found["share_sooner"])
 
 

@@ -256,6 +256,15 @@ class RelayedAir:
         """See `Air`."""
         return self._traces[robot].rate(when - self._began) if self._traces else 0.0
 
+    def changes(self, robot: int) -> List[Tuple[float, float]]:
+        """See `Air`; up to now."""
+        if not self._traces:
+            return []
+        trace, now = self._traces[robot], time.monotonic()
+        rounds = range(int(max(0.0, now - self._began) / trace.period) + 1)
+        return [(self._began + k * trace.period + when, rate) for k in rounds for when, rate in trace.pieces
+                if self._began + k * trace.period + when <= now]
+
     def check(self) -> None:
         """See `Air`; the testbed sees when the node is gone."""
 

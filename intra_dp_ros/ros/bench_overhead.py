@@ -4,9 +4,9 @@ Frames of the same size go, by turns, to a server in this process: what is left 
 threads and a second process.
 """
 import argparse
+import json
 import math
 import os
-import statistics
 import sys
 import tempfile
 import time
@@ -14,6 +14,7 @@ from typing import Dict, List, Tuple
 
 import torch
 
+from intra_dp_ros.bench import overhead
 from intra_dp_ros.graph.record import record
 from intra_dp_ros.ros.connect import NAMESPACE, connect
 from intra_dp_ros.ros.own_master import LaunchError, OwnMaster
@@ -53,7 +54,7 @@ def measure(robot: Robot, beside: Robot, shape: Tuple[int, ...], frames: int) ->
     Raises:
         LaunchError: a frame was not offloaded, or its result is wrong.
     """
-    times: Dict[str, List[float]] = {name: [] for name in ("inference", *_PARTS, "in one process", "ROS adds")}
+    times: Dict[str, List[float]] = {name: [] for name in ("inference", *_PARTS, "in one process", overhead.ADDED)}
     for number in range(frames + 5):
         image = torch.randint(0, 256, shape, dtype=torch.uint8)
         stats = [_infer(each, image, number) for each in (robot, beside)]
@@ -61,7 +62,7 @@ def measure(robot: Robot, beside: Robot, shape: Tuple[int, ...], frames: int) ->
             for name in ("inference", *_PARTS):
                 times[name].append(getattr(stats[0], name + "_s") * 1e3)
             times["in one process"].append(stats[1].inference_s * 1e3)
-            times["ROS adds"].append((stats[0].inference_s - stats[1].inference_s) * 1e3)
+            times[overhead.ADDED].append((stats[0].inference_s - stats[1].inference_s) * 1e3)
     return times
 
 
@@ -101,6 +102,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=100, help="frames measured (%(default)s)")
     parser.add_argument("--size", type=_size, default=(640, 960), metavar="HxW",
                         help="of the image, three bytes a pixel (640x960)")
+    parser.add_argument("--json", default="", metavar="FILE", help="write the figures, for scripts/bench --from")
     options = parser.parse_args()
     shape = (1, *options.size, 3)
     use_threads(1)
@@ -120,12 +122,16 @@ def main() -> None:
             for each in (robot, beside):
                 _wait(each, nodes)
             times = measure(robot, beside, shape, options.frames)
+            found = overhead.result(times, options.size, "scripts/bench_overhead --frames {} --size {}x{}".format(
+                options.frames, *options.size))
             print("offloaded frames, {:.0f} kB in, unshaped link, one thread each, medians of {} frames [ms]".format(
                 math.prod(shape) / 1e3, options.frames))
-            for name, values in times.items():
-                print("{:15s} {:7.2f}   p95 {:7.2f}".format(
-                    name, statistics.median(values), sorted(values)[int(0.95 * len(values))]))
-        except LaunchError as error:
+            for name, f in found["overhead"].items():
+                print("{:15s} {:7.2f}   p95 {:7.2f}".format(name, f["median"], f["p95"]))
+            if options.json:
+                with open(options.json, "w", encoding="utf-8") as file:
+                    json.dump(found, file, indent=1)
+        except (LaunchError, OSError) as error:
             print("bench_overhead: {}".format(error), file=sys.stderr)
             code = 1
         finally:

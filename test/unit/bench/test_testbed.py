@@ -9,14 +9,19 @@ import time
 import pytest
 import torch
 
-from intra_dp_ros.bench import bench, children, estimator_trial, frames, namespaces, shaping, testbed
+from intra_dp_ros.bench import (bench, children, estimator_trial, frames, namespaces, overhead, profile_tool, shaping,
+                                testbed)
 from intra_dp_ros.bench.campaign import Blocks, block_length, time_scale_of
 from intra_dp_ros.bench.campaign_report import comparison, summary, table, write_report
 from intra_dp_ros.bench.cell_model import CHANGES
+from intra_dp_ros.bench.emulated import make_profiles
 from intra_dp_ros.bench.measured import summarise
 from intra_dp_ros.bench.namespaces import TestbedError, prefix_of, stale
 from intra_dp_ros.bench.testbed import Setting
-from intra_dp_ros.bench.traces import open_trace
+from intra_dp_ros.bench.traces import open_trace, short
+from intra_dp_ros.loss.profile import Profile
+from intra_dp_ros.lop.axis import prepare
+from intra_dp_ros.lop.tiling import Tiling
 from intra_dp_ros.wire.messages import Ack
 from intra_dp_ros.wire.shaper import Trace
 
@@ -170,7 +175,8 @@ def test_figures_of_a_cell_and_its_report(tmp_path):
     assert (own["frames_lost"], own["cpu_share"], own["mean_ms"]) == (1, 0.3, 200.0)
     assert cell["strategies"]["local"]["cpu_share"] is None
     cell["estimator"] = estimator_trial.figures([])
-    assert bench.verdict([cell]) == ["net on constant 4 MB/s, intra_dp: 1 frames were not answered"]
+    assert bench.verdict([cell]) == ["net on constant 4 MB/s, local: no result was compared with the unsplit model's",
+                                     "net on constant 4 MB/s, intra_dp: 1 frames were not answered"]
     assert len(table(cell)) > 4
     found = comparison(cell)
     assert (found["best"], found["latency"], found["energy"], found["bound"]) == ("local", 1.0, 1.0, 0.25)
@@ -239,6 +245,58 @@ def test_images_are_frames_of_the_models_size_and_tensors_are_random():
     Model.Spec.shape, Model.Spec.dtype = (2, 5), "float32"
     found, what = frames.make_inputs(Model, 2, 0)
     assert found[0].dtype == torch.float32 and not torch.equal(found[0], found[1])
+
+
+def test_the_relays_air_tells_what_the_kernels_tells():
+    relayed = testbed.RelayedAir(None)
+    assert all(hasattr(relayed, name) for name in vars(shaping.Air) if not name.startswith("_"))
+    assert relayed.changes(0) == []
+    now = time.monotonic()
+    relayed._traces, relayed._began = [Trace([0.0, 2.0], [5e6, 1e6], 4.0)], now - 7.0
+    found = relayed.changes(0)
+    assert [rate for _, rate in found] == [5e6, 1e6, 5e6, 1e6]
+    assert [when - now for when, _ in found] == pytest.approx([-7.0, -5.0, -3.0, -1.0], abs=1e-6)
+    assert all(relayed.truth(0, when) == rate for when, rate in found)
+
+
+def test_an_own_csv_file_is_taken_as_it_is(tmp_path):
+    model = "mobilenet_v3_small@1x64x64x3"
+    tiling = Tiling(prepare(frames.record_whole(frames.load(model, 0))).graph)
+    times = tuple(0.5 / rule.rows for rule in tiling.rules)
+    here = Profile(tiling.graph.hash, "here", (0.0,) * len(times), times)
+    profile_tool.write_csv(str(tmp_path / "own.csv"), tiling, here, here.scaled(0.1))
+    robot, server, words = make_profiles(str(tmp_path / "own.csv"), model, 0, str(tmp_path / "r"), str(tmp_path / "s"))
+    assert "own.csv" in words and "whole frame {:.0f} and".format(0.5 * len(times)) in words
+    assert os.path.dirname(robot) == str(tmp_path / "r") and os.path.dirname(server) == str(tmp_path / "s")
+
+
+def test_short_labels_say_what_was_made_or_slowed():
+    assert short("indoors (recorded)") == "indoors" and short("constant 4 MB/s") == "constant 4 MB/s"
+    assert short("outdoors (made, seed 3: the recorded one is not here), slowed 8.1 x in time and bandwidth") == \
+        "outdoors (made), 8.1 x slower"
+
+
+def test_frames_that_nobody_compared_break_a_promise(tmp_path):
+    blocks = Blocks(frames=[_frame("local", 200.0, outcome="local", bytes_up=0, rel_error=-1.0)])
+    cell = summarise(blocks, Setting("net", str(tmp_path)), open_trace("constant:4"), ["local"], 1.0, True)
+    assert ["compared" in line for line in bench.verdict([cell])] == [True]
+
+
+def test_dina_has_a_table_and_does_not_take_part_in_the_means(tmp_path):
+    names = ["local", "offload", "dina", "intra_dp"]
+    blocks = Blocks(frames=[_frame(name, 100.0 + k) for k, name in enumerate(names)])
+    cells = []
+    for chosen in (["local", "offload", "intra_dp"], ["dina", "offload"], ["dina", "intra_dp"]):
+        cell = summarise(blocks, Setting("net", str(tmp_path)), open_trace("constant:4"), chosen, 1.0, True)
+        cell.update(bound_ms=None, bound_j=None, ablation={}, estimator=estimator_trial.figures([]))
+        cells.append(cell)
+    other = dict(cells[0], trace="outdoors")
+    added = overhead.result({overhead.ADDED: [2.0, 3.0, 2.5], "inference": [9.0, 9.0, 9.0]}, (640, 960), "overhead")
+    with open(write_report([*cells, other], str(tmp_path / "m.md"), [], [added])) as file:
+        text = file.read()
+    assert "gathers at every layer" in text and "| net | constant 4 MB/s | raw | 1 | 102 | 101 | - |" in text
+    assert text.count("(local)") == 4, "two rows, each with the best and the thriftiest"
+    assert "640x960" in text and "2.5 ms more than in one process (median of 3" in text
 
 
 def test_without_root_it_says_so(monkeypatch):
