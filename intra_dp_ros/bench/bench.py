@@ -111,17 +111,17 @@ class Bench:
                 cell = self._cell(setting, blocks, trace, strategies, scale, emulated)
                 if options.step:
                     cell["steps"] = step_trial.figures(blocks.frames, bed.air.changes(0), local_s, adaptive)
-                    cell["taken_back"] = take_back.figures(CellModel(setting, RobotConfig().rtt_s).moments(
-                        [rate for _, rate in trace.trace.pieces]))
                 self.cells.append(cell)
+                if options.step and adaptive:
+                    cell["taken_back"] = take_back.figures(CellModel(setting, _rtt_s(blocks)).moments(
+                        [rate for _, rate in trace.trace.pieces]))
 
     def _cell(self, setting: Setting, blocks: Blocks, trace: NamedTrace, strategies: Sequence[str],
               scale: float, emulated: str) -> Dict[str, Any]:
         cell = summarise(blocks, setting, trace, strategies, scale, self._in_kernel)
         cell.update(bound_ms=None, bound_j=None, ablation={})
         if not self._options.no_bound:
-            trips = [e["rtt"] for e in blocks.estimates if e["rtt"] > 0]
-            wanted = setting.folder, Level(ROUND_TRIPS, median(trips or [RobotConfig().rtt_s])).value
+            wanted = setting.folder, _rtt_s(blocks)
             if self._model_of is None or self._model_of[0] != wanted:
                 self._model_of = wanted, CellModel(setting, wanted[1])
             is_ours, model = "intra_dp" in strategies, self._model_of[1]
@@ -151,6 +151,12 @@ class Bench:
         path = os.path.join(options.out, "relay_trace.csv")
         trace.write(path)
         return ["_trace:=" + os.path.abspath(path)]
+
+
+def _rtt_s(blocks: Blocks) -> float:
+    """The round-trip time that plans were made for, about [s]."""
+    trips = [e["rtt"] for e in blocks.estimates if e["rtt"] > 0]
+    return Level(ROUND_TRIPS, median(trips or [RobotConfig().rtt_s])).value
 
 
 def _conditions(options: argparse.Namespace, scale: float) -> str:
@@ -349,8 +355,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     finally:  # also when something happens that nobody foresaw: hours of measuring are not lost
         for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(sign, signal.SIG_IGN)  # whoever is impatient would leave namespaces behind
-        namespaces.remove(namespaces.prefix_of(os.getpid()))
         broken += _keep(run, options)
+        namespaces.remove(namespaces.prefix_of(os.getpid()))
     if run.idle:
         print("\n".join(idle_trial.in_words(run.idle)))
     broken += ["left behind: " + name for name in testbed.left_over()]

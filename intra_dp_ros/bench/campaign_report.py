@@ -1,18 +1,17 @@
 """A campaign's tables and pictures, as Markdown with PNG files beside it."""
 import os
 import shlex
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from intra_dp_ros.bench import idle_trial, overhead, scaling, step_trial, take_back
+from intra_dp_ros.bench import estimator_trial, idle_trial, overhead, scaling, step_trial, take_back
+from intra_dp_ros.bench.campaign_plots import draw_bandwidth, draw_energy, draw_latency, draw_predicted
 from intra_dp_ros.bench.cell_model import table as ablation_table
-from intra_dp_ros.bench.estimator_trial import in_words
 from intra_dp_ros.bench.gantt import charts
-from intra_dp_ros.bench.plots import FAINT, INK, figure, save, style_of, title
+from intra_dp_ros.bench.labels import model_name, trace_name
 from intra_dp_ros.bench.record import Span
 from intra_dp_ros.bench.summary import number
-from intra_dp_ros.bench.traces import short
 
 #: What intra_dp's latency and energy should be at most, over the best other strategy's.
 AIM, ENERGY_AIM = 0.8, 0.85
@@ -28,7 +27,7 @@ def table(cell: Mapping[str, Any]) -> List[str]:
     if cell.get("bound_j") is not None:
         lines += ["", "Lower bounds (no schedule can do with less on this link, knowing it beforehand): {:.0f} ms, "
                   "{:.2f} J.".format(cell["bound_ms"], cell["bound_j"])]
-    return lines + ["", in_words(cell["estimator"]) + "."]
+    return lines + ["", estimator_trial.in_words(cell["estimator"]) + "."]
 
 
 def _row(name: str, f: Mapping[str, Any]) -> List[str]:
@@ -64,9 +63,8 @@ def write_report(cells: Sequence[Mapping[str, Any]], path: str, arguments: Seque
         "the robot's node as a share of one core. \"Measured / predicted\" is of the inference, without the frames "
         "that were taken over, not run as planned, or given to the server in their middle; predictions are as the "
         "robot makes them, corrected by what frames of the plan have taken. Means are over frames: a strategy that "
-        "stalls in a bad moment has fewer of them there.{}".format(
-            *(_all(cells, what) for what in ("machine", "link", "duplex")), max(cell["load"] for cell in cells),
-            _seconds(cells)), ""]
+        "stalls in a bad moment has fewer of them there.".format(
+            *(_all(cells, what) for what in ("machine", "link", "duplex")), max(cell["load"] for cell in cells)), ""]
     stem = os.path.splitext(path)[0]
     several = scaling.series(cells)
     compared = _compared([cell for cell in cells if cell not in several])
@@ -87,10 +85,17 @@ def write_report(cells: Sequence[Mapping[str, Any]], path: str, arguments: Seque
     steps = [cell for cell in cells if "steps" in cell]
     if steps:
         step_trial.picture(steps, stem + "_steps.png")
-        studied = [cell["taken_back"] for cell in steps if "taken_back" in cell]
+        studied = {(model_name(cell["model"]), trace_name(cell["trace"])): cell["taken_back"]
+                   for cell in steps if "taken_back" in cell}
         lines += ["## The link falls or rises in mid-frame", "", *step_trial.table(steps), "",
-                  *([take_back.in_words(studied[0]), ""] if studied else []),
+                  *(x for (model, trace), found in studied.items()
+                    for x in ("{}, {}: {}".format(model, trace, take_back.in_words(found)), "")),
                   "![When the link fell and what the frame took]({}_steps.png)".format(os.path.basename(stem)), ""]
+    estimated = estimator_trial.table([*compared, *several])
+    if estimated:
+        lines += ["## The bandwidth estimate against the shaper's rate", "",
+                  "Ten times a second while frames are on their way; a step is a change of 30 % or more, followed when "
+                  "the estimate is within 20 % of the new rate.", "", *estimated, ""]
     for found in trials:
         lines += (["## Robots that do nothing", "", *idle_trial.in_words(found["idle"]), ""] if "idle" in found else
                   ["## What ROS adds to a frame", "", *overhead.in_words(found), ""])
@@ -106,12 +111,6 @@ def write_report(cells: Sequence[Mapping[str, Any]], path: str, arguments: Seque
 
 def _all(cells: Sequence[Mapping[str, Any]], what: str) -> str:
     return " and ".join(dict.fromkeys(cell[what] for cell in cells))
-
-
-def _seconds(cells: Sequence[Mapping[str, Any]]) -> str:
-    found = sorted({cell["seconds"] for cell in cells if cell.get("seconds")})
-    return " Every strategy had {} s on every trace.".format(
-        " or ".join("{:g}".format(s) for s in found)) if found else ""
 
 
 def command_of(arguments: Sequence[str], script: str = "scripts/bench") -> str:
@@ -145,7 +144,8 @@ def comparison(cell: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
 def _compared(cells: Sequence[Mapping[str, Any]]) -> List[Mapping[str, Any]]:
     """Of cells of the same model, trace and codec those with the most strategies: ratios to few others mean less."""
     def alike(cell: Mapping[str, Any]) -> Tuple[Any, ...]:
-        return cell["model"], cell["trace"], cell["codec"]
+        return (*(cell.get(name) for name in ("model", "trace", "codec", "duplex", "objective", "emulated",
+                                              "robot_speed", "time_scale")), cell.get("adaptive", True))
     found = [cell for cell in cells if comparison(cell) is not None]
     most = {alike(cell): max(len(c["strategies"]) for c in found if alike(c) == alike(cell)) for cell in found}
     return [cell for cell in found if len(cell["strategies"]) == most[alike(cell)]]
@@ -153,12 +153,13 @@ def _compared(cells: Sequence[Mapping[str, Any]]) -> List[Mapping[str, Any]]:
 
 def _gathering(cells: Sequence[Mapping[str, Any]]) -> List[str]:
     """A Markdown table of dina's frames."""
-    lines = ["| model | trace | codec | frames | dina ms | offload ms | intra_dp ms | dina J | offload J | lost | "
-             "error |", "|" + "---|" * 11]
+    lines = ["| model | trace | codec | frames | dina ms | taken over | offload ms | intra_dp ms | dina J | "
+             "offload J | lost | error |", "|" + "---|" * 12]
     for cell in cells:
         own, offload = cell["strategies"]["dina"], cell["strategies"]["offload"]
-        lines.append("| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {:.0e} |".format(
-            _short(cell["model"]), short(cell["trace"]), cell["codec"], own["frames"], number(own["mean_ms"]),
+        lines.append("| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {:.0e} |".format(
+            model_name(cell["model"]), trace_name(cell["trace"]), cell["codec"], own["frames"], number(own["mean_ms"]),
+            number(own["share_takeover"], "{:.0%}"),
             number(offload["mean_ms"]), number(cell["strategies"].get("intra_dp", {}).get("mean_ms")),
             number(own["energy_j"], "{:.2f}"), number(offload["energy_j"], "{:.2f}"), own["frames_lost"],
             own["max_rel_error"]))
@@ -175,7 +176,7 @@ def summary(cells: Sequence[Mapping[str, Any]]) -> List[str]:
         own, others = cell["strategies"]["intra_dp"], cell["strategies"]
         lines.append(("| {} | {} | {} | {} ({}) | {} | {:.2f} | {} | {} ({}) | {} | {:.2f} | {} | {:.2f} | {} | {} | "
                       "{:.0e} |").format(
-            _short(cell["model"]), short(cell["trace"]), cell["codec"],
+            model_name(cell["model"]), trace_name(cell["trace"]), cell["codec"],
             number(others[c["best"]]["mean_ms"]), c["best"], number(own["mean_ms"]), c["latency"],
             number(c["bound"], "{:.2f}"), number(others[c["thriftiest"]]["energy_j"], "{:.2f}"), c["thriftiest"],
             number(own["energy_j"], "{:.2f}"), c["energy"], number(c["energy_bound"], "{:.2f}"), c["energy_of_best"],
@@ -188,7 +189,23 @@ def summary(cells: Sequence[Mapping[str, Any]]) -> List[str]:
                     "thriftiest other's (no schedule below {}), {:.2f} of the fastest other's; largest latency "
                     "{:.2f}.".format(means["latency"], number(means["bound"], "{:.2f}"), means["energy"],
                                      number(means["energy_bound"], "{:.2f}"), means["energy_of_best"],
-                                     max(c["latency"] for _, c in found))]
+                                     max(c["latency"] for _, c in found)), "", _promises(cells)]
+
+
+def _promises(cells: Sequence[Mapping[str, Any]]) -> str:
+    """What holds of intra_dp in all cells."""
+    own = [cell["strategies"]["intra_dp"] for cell in cells]
+    medians = [f["measured_over_predicted"]["median"] for f in own if f["measured_over_predicted"]["median"]]
+    worst = max(cells, key=lambda cell: cell["strategies"]["intra_dp"]["measured_over_predicted"]["p95"] or 0.0)
+    known = (worst.get("ablation") or {}).get("bandwidth known", {}).get("over_predicted_p95")
+    return ("intra_dp: measured over predicted {} to {} in the median, at most {} at 95 % ({} {}{}); {} frames lost; "
+            "errors at most {:.0e}.".format(*(number(x, "{:.2f}") for x in (
+                min(medians, default=None), max(medians, default=None),
+                worst["strategies"]["intra_dp"]["measured_over_predicted"]["p95"])),
+                model_name(worst["model"]), trace_name(worst["trace"]),
+                "" if known is None else "; simulated there with the bandwidth at the beginning of every frame known: "
+                "{:.2f}".format(known),
+                sum(f["frames_lost"] for f in own), max(f["max_rel_error"] for f in own)))
 
 
 def _missed(cells: Sequence[Mapping[str, Any]]) -> List[str]:
@@ -216,7 +233,7 @@ def _traced(cells: Sequence[Mapping[str, Any]]) -> List[Tuple[str, List[Span], L
     found: Dict[str, Tuple[str, List[Span], List[Span]]] = {}
     for cell in cells:
         traced = cell.get("timelines", {}).get("intra_dp")
-        name = _short(cell["model"])
+        name = model_name(cell["model"])
         if traced and name not in found and cell["robots"] == 1 and "steps" not in cell:
             measured, predicted = ([Span(s["lane"], s["start_s"] * 1e3, max(s["start_s"], s["stop_s"]) * 1e3, "")
                                     for s in traced[what]] for what in ("measured", "predicted"))
@@ -240,6 +257,8 @@ def _conditions(cell: Mapping[str, Any]) -> str:
     words = "{} weights; {}; link {:.2f} MB/s on average; codec {}; objective {}; {} robot{}".format(
         cell["weights"].split(" (")[0].capitalize(), cell["inputs"], cell["mean_bandwidth_MBps"], cell["codec"],
         cell["objective"], cell["robots"], "s" if cell["robots"] > 1 else "")
+    if cell.get("seconds"):
+        words += "; {:g} s for every strategy".format(cell["seconds"])
     if not cell.get("adaptive", True):
         words += "; the robot keeps to its plan in mid-frame"
     if cell.get("emulated"):
@@ -250,123 +269,3 @@ def _conditions(cell: Mapping[str, Any]) -> str:
         words += "; time scale {:.3g}: the trace is played so many times slower and carries so many times less".format(
             cell["time_scale"])
     return words + (". Commit {}.".format(cell["commit"]) if cell["commit"] else ".")
-
-
-class _Mark(NamedTuple):
-    """A strategy of a cell in a picture with a group a cell."""
-
-    x: float
-    cell: Mapping[str, Any]
-    found: Mapping[str, Any]  # the strategy's figures
-    colour: str
-    marker: str
-    label: Optional[str]  # for the legend: the strategy, once
-
-
-def _marks(cells: Sequence[Mapping[str, Any]]) -> Tuple[float, List[_Mark]]:
-    """Width of a bar, and every strategy of every cell."""
-    names = list(dict.fromkeys(name for cell in cells for name in cell["strategies"]))
-    styles, width = style_of(names), 0.8 / len(names)
-    return width, [_Mark(k + (i - (len(names) - 1) / 2) * width, cell, cell["strategies"][name], *styles[name],
-                         name if k == 0 else None)
-                   for i, name in enumerate(names) for k, cell in enumerate(cells) if name in cell["strategies"]]
-
-
-def draw_latency(cells: Sequence[Mapping[str, Any]], path: str) -> None:
-    """A PNG: mean and 95th percentile, a group of bars a cell; dots are the means of single blocks."""
-    width, marks = _marks(cells)
-    fig = figure(max(6.4, 2.4 + 2.2 * len(cells)), 4.6)
-    axis = fig.subplots()
-    for mark in marks:
-        found, unit = mark.found, _unit(mark.cell, "mean_ms")
-        if found["mean_ms"] is None:
-            continue
-        axis.bar(mark.x, found["mean_ms"] / unit, 0.9 * width, color=mark.colour, label=mark.label)
-        axis.plot(mark.x, found["p95_ms"] / unit, marker="_", markersize=60 * width, color=INK)
-        blocks = [b / unit for b in found["block_means_ms"] if b is not None]
-        axis.plot([mark.x] * len(blocks), blocks, linestyle="", marker=".", markersize=3, color=INK, alpha=0.5)
-    for k, cell in enumerate(cells):
-        if cell["bound_ms"] is not None:
-            axis.plot([k - 0.45, k + 0.45], [cell["bound_ms"] / _unit(cell, "mean_ms")] * 2, color=INK, linestyle="--",
-                      linewidth=1.0)
-    _label(axis, cells, "latency over the best other's mean",
-           "Mean (bar), means of blocks (dots), 95th percentile (line), lower bound (dashed)")
-    save(fig, path)
-
-
-def _unit(cell: Mapping[str, Any], what: str) -> float:
-    """The least of a figure among the other strategies; intra_dp's own when it is alone."""
-    values = {name: f[what] for name, f in cell["strategies"].items() if f[what]}
-    others = [value for name, value in values.items() if name != "intra_dp"]
-    return min(others or list(values.values()) or [1.0])
-
-
-def _short(model: str) -> str:
-    return model.partition("@")[0].rpartition(":")[2]
-
-
-def draw_energy(cells: Sequence[Mapping[str, Any]], path: str) -> None:
-    """A PNG: mean energy of a frame, by the power model, over the thriftiest other strategy's."""
-    width, marks = _marks(cells)
-    fig = figure(max(6.4, 2.4 + 1.8 * len(cells)), 3.6)
-    axis = fig.subplots()
-    for mark in marks:
-        if mark.found["energy_j"]:
-            axis.bar(mark.x, mark.found["energy_j"] / _unit(mark.cell, "energy_j"), 0.9 * width, color=mark.colour,
-                     label=mark.label)
-    _label(axis, cells, "energy over the thriftiest other's", "Energy of the robot for a frame (power model)")
-    axis.set_yscale("log")
-    save(fig, path)
-
-
-def draw_bandwidth(cells: Sequence[Mapping[str, Any]], path: str) -> None:
-    """A PNG: every frame's latency against the bandwidth estimated when it began, a panel a model."""
-    models = list(dict.fromkeys((cell["model"], cell["codec"]) for cell in cells))
-    names = list(dict.fromkeys(name for cell in cells for name in cell["strategies"]))
-    styles, columns = style_of(names), min(3, len(models))
-    rows = -(-len(models) // columns)
-    fig = figure(3.2 * columns + 1.6, 2.8 * rows)
-    panels = np.atleast_1d(fig.subplots(rows, columns)).ravel()
-    for panel, (model, codec) in zip(panels, models):
-        for name in names:
-            points = [p for c in cells if (c["model"], c["codec"]) == (model, codec)
-                      for p in c["strategies"].get(name, {}).get("points", ()) if p[0] > 0]
-            panel.plot([p[0] for p in points], [p[1] for p in points], linestyle="", marker=".", markersize=3,
-                       alpha=0.6, color=styles[name][0], label=name)
-        panel.set_xscale("log")
-        panel.set_ylim(bottom=0.0)
-        title(panel, "{}, {}".format(_short(model), codec))
-    for panel in panels[len(models):]:
-        panel.set_visible(False)
-    panels[0].set_ylabel("latency [ms]")
-    panels[(rows - 1) * columns].set_xlabel("estimated bandwidth [MB/s]")
-    panels[min(columns, len(models)) - 1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9)
-    save(fig, path)
-
-
-def _label(axis: Any, cells: Sequence[Mapping[str, Any]], what: str, words: str) -> None:
-    axis.set_xticks(range(len(cells)))
-    axis.set_xticklabels(["{}\n{}\n{}".format(_short(c["model"]), short(c["trace"]), c["codec"])
-                          for c in cells], fontsize=8)
-    axis.set_ylabel(what)
-    axis.grid(axis="y", color=FAINT, linewidth=0.6)
-    axis.set_axisbelow(True)
-    axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9)
-    title(axis, words)
-
-
-def draw_predicted(cells: Sequence[Mapping[str, Any]], path: str) -> None:
-    """A PNG: measured over predicted, median to 95th percentile, of every strategy on every cell."""
-    _, marks = _marks(cells)
-    fig = figure(max(6.4, 2.4 + 1.8 * len(cells)), 3.6)
-    axis = fig.subplots()
-    for mark in marks:
-        ratio = mark.found["measured_over_predicted"]
-        if ratio["median"] is None:
-            continue
-        axis.plot([mark.x, mark.x], [ratio["median"], ratio["p95"]], color=mark.colour, linewidth=2.0)
-        axis.plot(mark.x, ratio["median"], marker=mark.marker, color=mark.colour, label=mark.label)
-    axis.axhspan(0.9, 1.1, color=FAINT, alpha=0.5)
-    axis.axhline(1.0, color=INK, linewidth=0.8)
-    _label(axis, cells, "measured / predicted", "Inference: median (marker) to 95th percentile (line)")
-    save(fig, path)

@@ -13,10 +13,11 @@ import numpy as np
 
 from intra_dp_ros.bench import frames as models
 from intra_dp_ros.bench.campaign import Blocks
+from intra_dp_ros.bench.labels import model_name, trace_name
 from intra_dp_ros.bench.simulate import Simulation, summary
 from intra_dp_ros.bench.take_back import Moment, moments, rates_below
 from intra_dp_ros.bench.testbed import QUOTA, Setting
-from intra_dp_ros.bench.traces import NamedTrace, short
+from intra_dp_ros.bench.traces import NamedTrace
 from intra_dp_ros.loss.baselines.published import HaloFreeTiling
 from intra_dp_ros.loss.link_model import LinkModel
 from intra_dp_ros.loss.objective import ENERGY, Objective
@@ -83,8 +84,8 @@ class CellModel:
         return {"bound_ms": float(latency_s * 1e3), "bound_j": float(energy_j)}
 
     def ablation(self, blocks: Blocks, trace: NamedTrace) -> Dict[str, Dict[str, float]]:
-        """Mean latency [ms] and energy [J] of intra_dp's frames, simulated on the same pieces of the trace, for every
-        one of `CHANGES`."""
+        """Mean latency [ms] and energy [J] of intra_dp's frames and the 95th percentile of latency over prediction,
+        simulated on the same pieces of the trace, for every one of `CHANGES`."""
         pieces = segments(blocks.frames)
         return {name: self._means(name, pieces, trace.trace) for name in CHANGES} if pieces else {}
 
@@ -98,7 +99,7 @@ class CellModel:
         for start, length in pieces:
             found += simulation.drive("intra_dp", trace.shifted(start), length, CHANGES[name].get("knows", False))
         means = summary(found)
-        return {figure: means[figure] for figure in FIGURES}
+        return {figure: means[figure] for figure in (*FIGURES, "over_predicted_p95")}
 
     def _simulation(self, name: str) -> Simulation:
         changed = CHANGES[name]
@@ -147,7 +148,7 @@ def table(cells: Sequence[Dict[str, Any]], best: Sequence[float], figure: str) -
         found = [cell["strategies"]["intra_dp"][figure], *(cell["ablation"][n][figure] for n in names), cell[bound]]
         rows.append([x / other for x in found])
         lines.append("| {} | {} | {} | {:.3g} | {} |".format(
-            cell["model"].partition("@")[0].rpartition(":")[2], short(cell["trace"]), cell["codec"], other,
+            model_name(cell["model"]), trace_name(cell["trace"]), cell["codec"], other,
             " | ".join("{:.2f}".format(x) for x in rows[-1])))
     means = np.exp(np.log(np.array(rows)).mean(axis=0))
     return lines + ["| geometric mean | | | | {} |".format(" | ".join("**{:.2f}**".format(x) for x in means))]

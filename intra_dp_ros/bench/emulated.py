@@ -5,6 +5,7 @@ from typing import Tuple
 from intra_dp_ros.bench import frames
 from intra_dp_ros.bench.devices import FITTED, is_device_model, open_devices
 from intra_dp_ros.bench.hardware import PUBLISHED_SCALE
+from intra_dp_ros.bench.labels import model_name
 from intra_dp_ros.bench.options import random_inputs
 from intra_dp_ros.loss import device_csv
 from intra_dp_ros.loss.profile import Profile, load, save
@@ -70,7 +71,7 @@ def make_profiles(what: str, model_text: str, seed: int, robot_folder: str, serv
 
 def _published(model: str) -> str:
     """Raises ValueError: there are no published times of the model here."""
-    name = model.partition("@")[0].rpartition(":")[2]
+    name = model_name(model)
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     path = os.path.join(root, _FOLDER, _PUBLISHED.get(name, name) + ".csv")
     if name not in _PUBLISHED or not os.path.isfile(path):

@@ -3,7 +3,9 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
+from intra_dp_ros.bench.labels import model_name, trace_name
 from intra_dp_ros.bench.plots import FAINT, INK, figure, save, title
+from intra_dp_ros.bench.summary import number
 from intra_dp_ros.runtime.bandwidth import BandwidthEstimator
 from intra_dp_ros.wire.messages import Ack
 
@@ -115,6 +117,20 @@ def in_words(found: Mapping[str, Any]) -> str:
         words += "; {} steps followed after {:.0f} ms (median), {:.0f} ms (90 %)".format(
             found["steps"], found["step_delay_ms"], found["step_delay_p90_ms"])
     return words
+
+
+def table(cells: Sequence[Mapping[str, Any]]) -> List[str]:
+    """A Markdown table of the estimates while inferring, a row a cell; none of cells without."""
+    lines = ["| model | trace | robots | estimates | median error | wrong by more than {:.0%} | steps | followed "
+             "after, median ms | 90 % |".format(WRONG), "|" + "---|" * 9]
+    for cell in cells:
+        found, busy = cell["estimator"], cell["estimator"]["traffic"]
+        if busy["points"]:
+            lines.append("| {} | {} | {} | {} | {:.1%} | {:.1%} | {} | {} | {} |".format(
+                model_name(cell["model"]), trace_name(cell["trace"]), cell["robots"],
+                busy["points"], busy["median_error"], busy["share_wrong"], found["steps"],
+                number(found["step_delay_ms"]), number(found["step_delay_p90_ms"])))
+    return lines if len(lines) > 2 else []
 
 
 def picture(points: Sequence[Point], words: str, path: str) -> None:

@@ -142,6 +142,7 @@ def _at(least: Callable[[float, float], float], trace: Trace, began_s: float, fi
 def summary(frames: Sequence[DrivenFrame]) -> Dict[str, float]:
     """Figures of a drive; shares are of the frames planned so."""
     latency = np.array([f.latency_s for f in frames]) * 1e3
+    ratios = [f.latency_s / f.predicted_s for f in frames if f.predicted_s > 0 and not f.taken_over]
     share = {kind: float(np.mean([f.where == kind for f in frames])) for kind in (LOCAL, SPLIT, OFFLOAD)}
     return {"frames": len(frames), "mean_ms": float(latency.mean()), "median_ms": float(np.median(latency)),
             "p95_ms": float(np.percentile(latency, 95)), "energy_j": float(np.mean([f.energy_j for f in frames])),
@@ -149,7 +150,8 @@ def summary(frames: Sequence[DrivenFrame]) -> Dict[str, float]:
             "MB_down": float(np.mean([f.bytes_down for f in frames])) / 1e6,
             "share_local": share[LOCAL], "share_split": share[SPLIT], "share_offload": share[OFFLOAD],
             "taken_over": int(sum(f.taken_over for f in frames)),
-            "predicted_ms": float(np.mean([f.predicted_s for f in frames])) * 1e3}
+            "predicted_ms": float(np.mean([f.predicted_s for f in frames])) * 1e3,
+            "over_predicted_p95": float(np.percentile(ratios, 95)) if ratios else None}
 
 
 def row(name: str, found: Dict[str, float]) -> str:

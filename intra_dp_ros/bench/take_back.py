@@ -14,6 +14,7 @@ from intra_dp_ros.loss.timeline import Timeline
 from intra_dp_ros.lop.plan import UP, Plan
 from intra_dp_ros.lop.tiling import Tiling
 
+_LEAST = 0.2e6  # [byte/s]; below it nothing is worth sending
 _SENT = (0.2, 0.4, 0.6, 0.8)  # shares of the input's rows that are at the server when the link falls
 
 
@@ -51,7 +52,7 @@ def moments(timeline: Timeline, table: PlanTable, link: LinkModel, before: float
 
 def rates_below(rates: Sequence[float]) -> List[float]:
     """From the lowest of a trace's rates on, doubled, those below its highest [byte/s]."""
-    low, high = max(1.0, min(rates)), max(rates)
+    low, high = max(_LEAST, min(rates)), max(rates)
     found = []
     while low < high:
         found.append(low)
@@ -68,6 +69,8 @@ def figures(found: Sequence[Moment]) -> Dict[str, Any]:
 
 def in_words(found: Mapping[str, Any]) -> str:
     """Of `figures`."""
+    if not found["moments"]:
+        return "The link does not fall."
     if found["least"] is None:
         return ("Taking back single rows: at no bandwidth is another plan the best one, so there is no other plan to "
                 "change to in mid-frame.")

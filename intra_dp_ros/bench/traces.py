@@ -1,7 +1,6 @@
 """Bandwidth traces by name: recorded ones where they are, made ones where they are not, and what each of them is."""
 import os
 import random
-import re
 from dataclasses import dataclass
 from typing import Tuple
 
@@ -61,15 +60,6 @@ def open_trace(name: str, time_scale: float = 1.0, seed: int = 0) -> NamedTrace:
     if time_scale != 1.0:
         label += ", slowed {:g} x in time and bandwidth".format(time_scale)
     return NamedTrace(trace.slowed(time_scale), label)
-
-
-def short(label: str) -> str:
-    """Of a trace's label what tables and pictures have room for: recorded is the rule, what was made or slowed is said.
-    """
-    for found, words in ((r" \(recorded\)", ""), (r" \(made[^)]*\)", " (made)"),
-                         (r", slowed (\S+) x in time and bandwidth", r", \1 x slower")):
-        label = re.sub(found, words, label)
-    return label
 
 
 def _falls(name: str, seed: int) -> Tuple[Trace, str]:

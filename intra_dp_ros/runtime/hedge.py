@@ -65,8 +65,10 @@ class Hedge:
         self._since = self._clock()
         self._watch(self._traffic())
 
-    def has_recovered(self) -> bool:
+    def may_pause(self) -> bool:
         """Whether the robot should pause: the link carries the rest in far less than what the robot still needs.
+
+        From then on the frame is late when the rest of it is; `begin` when the robot goes on.
 
         How fast it is again is measured from when it delivered: a first tile that comes late tells nothing about those
         behind it, and the estimate still remembers the link as it was.
@@ -88,7 +90,8 @@ class Hedge:
         still_s = self._left_s - (now - self._since)
         if left_s > _WORTH * still_s:
             return False
-        self._left_s, self._rate, self._due = still_s, min(self._rate, rate), now + _LATE * left_s + _LATE_S
+        self._left_s, self._since = still_s, now
+        self._rate, self._due = min(self._rate, rate), now + _LATE * left_s + _LATE_S
         return True
 
     def _watch(self, traffic: Traffic) -> None:

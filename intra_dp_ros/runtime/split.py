@@ -123,11 +123,9 @@ class RobotFrame:
             if now < self._next_check:
                 return
             self._next_check = now + _CHECK_S
-            if self.refused:
-                raise TakeOver("the server refused a tile: {}".format(self.refused))
-            silent, allowed = now - max(pulse.heard, self.began), SILENCE_S + pulse.rtt
-            if silent > allowed:
-                raise TakeOver("the server was silent for {:.0f} ms".format(silent * 1e3))
+            gone = self._gone(pulse, now)
+            if gone:
+                raise TakeOver(gone)
             if now - self.began > deadline_s:
                 raise TakeOver("no result after {:.0f} ms".format(deadline_s * 1e3))
             rate = uplink()
@@ -147,7 +145,7 @@ class RobotFrame:
         while not self._stream.is_complete:
             tiles = self._wait(hedge)
             if not tiles:
-                return self._race(inputs, beside, hedge)
+                return self._race(inputs, beside, hedge, lambda: bool(self._gone(pulse, time.monotonic())))
             self._take(tiles)
         return self.outputs()
 
@@ -168,6 +166,13 @@ class RobotFrame:
             self.merge_s += decode_s
             self._inbox.append((tile, rows))
             self._change.notify_all()
+
+    def _gone(self, pulse: Pulse, now: float) -> str:
+        """Why nothing more is to be expected of the server; empty: something is."""
+        if self.refused:
+            return "the server refused a tile: {}".format(self.refused)
+        silent = now - max(pulse.heard, self.began)
+        return "the server was silent for {:.0f} ms".format(silent * 1e3) if silent > SILENCE_S + pulse.rtt else ""
 
     def _send_inputs(self, inputs: Sequence[torch.Tensor], source: Optional[Source]) -> None:
         given = dict(zip(self._engine.graph.inputs, inputs))
@@ -244,7 +249,8 @@ class RobotFrame:
             self._inbox.clear()
         return tiles
 
-    def _race(self, inputs: Sequence[torch.Tensor], beside: Beside, hedge: Hedge) -> Tuple[torch.Tensor, ...]:
+    def _race(self, inputs: Sequence[torch.Tensor], beside: Beside, hedge: Hedge, is_gone: Callable[[], bool]
+              ) -> Tuple[torch.Tensor, ...]:
         """Compute alone, with an eye on what comes; the outputs of whoever is first."""
         alone = beside.alone()
 
@@ -253,11 +259,11 @@ class RobotFrame:
             now = time.monotonic()
             if now >= self._next_check:
                 self._next_check = now + _CHECK_S
-                if hedge.has_recovered():
+                if hedge.may_pause() and not is_gone():
                     alone.pause(until_late)
 
         def until_late() -> None:
-            while not hedge.is_late():
+            while not hedge.is_late() and not is_gone():
                 self.look(_CHECK_S)
             hedge.begin()
 

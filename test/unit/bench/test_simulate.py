@@ -59,7 +59,7 @@ def test_a_steady_link_is_estimated_and_used(timeline):
 def test_rows_that_could_be_taken_back(timeline):
     """The rest of the input at the new rate, for every plan; rows that are there already cost nothing."""
     link, rates = LinkModel(1e6, 1e6, 0.002, FULL, 0.0003), take_back.rates_below([5e5, 12e6])
-    assert rates == [5e5, 1e6, 2e6, 4e6, 8e6] and take_back.rates_below([0.0, 2.0]) == [1.0]
+    assert rates == [5e5, 1e6, 2e6, 4e6, 8e6] and take_back.rates_below([0.0, 3e5]) == [2e5]
     table = build(timeline.tiling, timeline, link, "offload")
     found = take_back.moments(timeline, table, link, 12e6, rates)
     assert len(found) == 4 * len(rates) and [m.alone_s for m in found] == pytest.approx([0.06] * len(found))
@@ -68,6 +68,7 @@ def test_rows_that_could_be_taken_back(timeline):
         assert m.planned_s == pytest.approx((1.0 - m.sent) * size / m.rate + whole, rel=0.02)
         assert m.other_s == float("inf")  # one plan at all rates
     assert "no other plan" in take_back.in_words(take_back.figures(found))
+    assert "does not fall" in take_back.in_words(take_back.figures([]))
     shared = take_back.figures(take_back.moments(timeline, build(timeline.tiling, timeline, link, "intra_dp"), link,
                                                  12e6, rates))
     assert 0.0 < shared["least"] < 10.0 and 0.0 <= shared["share_sooner"] <= 1.0

@@ -15,10 +15,11 @@ from intra_dp_ros.bench.campaign import Blocks, block_length, time_scale_of
 from intra_dp_ros.bench.campaign_report import comparison, summary, table, write_report
 from intra_dp_ros.bench.cell_model import CHANGES
 from intra_dp_ros.bench.emulated import make_profiles
+from intra_dp_ros.bench.labels import model_name, trace_name
 from intra_dp_ros.bench.measured import summarise
 from intra_dp_ros.bench.namespaces import TestbedError, prefix_of, stale
 from intra_dp_ros.bench.testbed import Setting
-from intra_dp_ros.bench.traces import open_trace, short
+from intra_dp_ros.bench.traces import open_trace
 from intra_dp_ros.loss.profile import Profile
 from intra_dp_ros.lop.axis import prepare
 from intra_dp_ros.lop.tiling import Tiling
@@ -181,7 +182,7 @@ def test_figures_of_a_cell_and_its_report(tmp_path):
     found = comparison(cell)
     assert (found["best"], found["latency"], found["energy"], found["bound"]) == ("local", 1.0, 1.0, 0.25)
     assert found["p95"] == pytest.approx(own["p95_ms"] / 200.0)
-    assert "latency 1.00" in summary([cell, cell])[-1] and comparison(dict(cell, robots=2)) is None
+    assert "latency 1.00" in summary([cell, cell])[-3] and comparison(dict(cell, robots=2)) is None
     cell["timelines"] = {"intra_dp": {"frame": 3, "plan": "offload", "predicted": [], "measured": [
         {"lane": "uplink", "start_s": 0.0, "stop_s": 0.05, "label": ""}]}}
     with open(write_report([cell], str(tmp_path / "m.md"), ["--seconds", "5", "--out", "x"])) as file:
@@ -211,7 +212,7 @@ def test_a_report_of_earlier_runs(tmp_path, monkeypatch, capsys):
     assert "| net | outdoors | raw | 200 | 0.95 | 0.30 |" in text, "what keeps it above the aim"
     assert text.count("| raw | 200 | ") == 1, "the others are below"
     assert "energy above 0.85" in text and "| net | outdoors | raw | 1 | 1.00 | 0.50 |" in text
-    assert "fastest other's" in text
+    assert "fastest other's" in text and "measured over predicted 1.00 to 1.00 in the median" in text
     assert "scripts/bench --models net" in text and "Several robots" in text and "latency 0.62" in text
     (tmp_path / "bad.json").write_text("{")
     assert bench.main(["--from", str(tmp_path / "bad.json"), "--report", report]) == 1
@@ -225,6 +226,9 @@ def test_errors_and_steps_of_an_estimate(tmp_path):
     assert found["traffic"]["median_error"] == 0.0 and found["traffic"]["share_wrong"] == pytest.approx(3 / 60)
     assert (found["steps"], found["step_delay_ms"]) == (1, pytest.approx(300.0))
     assert "1 steps followed after 300 ms" in estimator_trial.in_words(found)
+    cell = {"model": "x:net@1x2", "trace": "outdoors (recorded)", "robots": 2, "estimator": found}
+    assert estimator_trial.table([cell])[-1] == "| net | outdoors | 2 | 60 | 0.0% | 5.0% | 1 | 300 | 300 |"
+    assert estimator_trial.table([dict(cell, estimator=estimator_trial.figures([]))]) == []
     estimator_trial.picture(points, "", str(tmp_path / "p.png"))
     assert (tmp_path / "p.png").exists()
 
@@ -262,17 +266,18 @@ def test_the_relays_air_tells_what_the_kernels_tells():
 def test_an_own_csv_file_is_taken_as_it_is(tmp_path):
     model = "mobilenet_v3_small@1x64x64x3"
     tiling = Tiling(prepare(frames.record_whole(frames.load(model, 0))).graph)
-    times = tuple(0.5 / rule.rows for rule in tiling.rules)
+    times = tuple(1.0 / rule.rows for rule in tiling.rules)
     here = Profile(tiling.graph.hash, "here", (0.0,) * len(times), times)
     profile_tool.write_csv(str(tmp_path / "own.csv"), tiling, here, here.scaled(0.1))
     robot, server, words = make_profiles(str(tmp_path / "own.csv"), model, 0, str(tmp_path / "r"), str(tmp_path / "s"))
-    assert "own.csv" in words and "whole frame {:.0f} and".format(0.5 * len(times)) in words
+    assert "own.csv" in words and "whole frame {:.0f} and".format(len(times)) in words
     assert os.path.dirname(robot) == str(tmp_path / "r") and os.path.dirname(server) == str(tmp_path / "s")
 
 
 def test_short_labels_say_what_was_made_or_slowed():
-    assert short("indoors (recorded)") == "indoors" and short("constant 4 MB/s") == "constant 4 MB/s"
-    assert short("outdoors (made, seed 3: the recorded one is not here), slowed 8.1 x in time and bandwidth") == \
+    assert model_name("torchvision:net@1x2") == model_name("net") == "net"
+    assert trace_name("indoors (recorded)") == "indoors" and trace_name("constant 4 MB/s") == "constant 4 MB/s"
+    assert trace_name("outdoors (made, seed 3: the recorded one is not here), slowed 8.1 x in time and bandwidth") == \
         "outdoors (made), 8.1 x slower"
 
 
@@ -294,7 +299,7 @@ def test_dina_has_a_table_and_does_not_take_part_in_the_means(tmp_path):
     added = overhead.result({overhead.ADDED: [2.0, 3.0, 2.5], "inference": [9.0, 9.0, 9.0]}, (640, 960), "overhead")
     with open(write_report([*cells, other], str(tmp_path / "m.md"), [], [added])) as file:
         text = file.read()
-    assert "gathers at every layer" in text and "| net | constant 4 MB/s | raw | 1 | 102 | 101 | - |" in text
+    assert "gathers at every layer" in text and "| net | constant 4 MB/s | raw | 1 | 102 | 0% | 101 | - |" in text
     assert text.count("(local)") == 4, "two rows, each with the best and the thriftiest"
     assert "640x960" in text and "2.5 ms more than in one process (median of 3" in text
 

@@ -309,13 +309,15 @@ def test_a_link_that_falls_in_mid_frame(recording, tmp_path, cable, adaptive):
         robot.close()
 
 
-def test_a_link_that_stands_still_for_a_moment(tmp_path, cable):
+def test_a_link_that_stands_still_for_a_moment(tmp_path, cable, monkeypatch):
     """The robot begins the frame beside it, and waits when the link is back: the server answers far sooner."""
     torch.manual_seed(1)
     deep = record(Deep().eval(), (torch.zeros((1, 480, 640, 3), dtype=torch.uint8),))
     cable.start_server()
     robot = make_robot(deep, tmp_path, cable, strategy="intra_dp", slowdown=60.0)
     source = images(480, 640)
+    pauses, pause = [], RobotFrame.pause
+    monkeypatch.setattr(RobotFrame, "pause", lambda self, wait: (pauses.append(self), pause(self, wait)))
     try:
         ready(robot, "intra_dp")
 
@@ -323,9 +325,10 @@ def test_a_link_that_stands_still_for_a_moment(tmp_path, cable):
             until(lambda: answered(robot, next(source)).outcome == "split", "a split frame")
             now = time.monotonic() - cable.shaper.origin
             cable.shaper.trace = Trace([0.0, now, now + 0.08], [8e6, 5e4, 8e6], 1e6)
+            pauses.clear()
             stats = answered(robot, next(source))
             beside = [s for s in stats.spans if s.label == "beside the link"]
-            return stats.outcome == "split" and beside and beside[-1].stop_s < stats.inference_s - 0.01
+            return stats.outcome == "split" and pauses and beside[-1].stop_s < stats.inference_s - 0.01
 
         until(returns, "the robot's wait")
     finally:

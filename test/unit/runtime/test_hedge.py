@@ -67,7 +67,7 @@ def test_where_the_bandwidth_is_unknown_only_the_frame_can_be_late():
     hedge.begin()
     link.arrive(0.008)
     link.arrive(0.02)
-    assert not hedge.has_recovered()
+    assert not hedge.may_pause()
 
 
 def test_the_robot_waits_for_a_link_that_is_back():
@@ -75,13 +75,13 @@ def test_the_robot_waits_for_a_link_that_is_back():
     hedge = link.hedge()
     late_after(link, hedge)
     hedge.begin()
-    assert not hedge.has_recovered()
+    assert not hedge.may_pause()
     link.arrive(0.01)
-    assert not hedge.has_recovered()  # one tile tells nothing of the next one
+    assert not hedge.may_pause()  # one tile tells nothing of the next one
     for _ in range(3):
         link.arrive(0.008)
-        hedge.has_recovered()
-    assert hedge.has_recovered() and not hedge.is_late()
+        hedge.may_pause()
+    assert hedge.may_pause() and not hedge.is_late()
     for _ in range(6):
         link.arrive(0.008)
         assert not hedge.is_late()
@@ -95,7 +95,7 @@ def test_a_link_that_has_fallen_for_good_is_not_waited_for():
     hedge.begin()
     for _ in range(4):
         link.arrive(0.128)  # 0.5 MB/s
-        assert not hedge.has_recovered()
+        assert not hedge.may_pause()
 
 
 def test_a_slower_link_is_judged_by_its_new_rate():
@@ -107,7 +107,7 @@ def test_a_slower_link_is_judged_by_its_new_rate():
     paused = 0
     for _ in range(10):
         link.arrive(0.024)
-        paused += hedge.has_recovered()
+        paused += hedge.may_pause()
     assert paused > 0 and not hedge.is_late()
 
 
@@ -118,12 +118,12 @@ def test_a_crawl_before_the_return_does_not_count():
     hedge.begin()
     for _ in range(2):
         link.now += 0.15
-        hedge.has_recovered()  # looks while the tile is overdue
+        hedge.may_pause()  # looks while the tile is overdue
         link.arrive(0.05)
     found = []
     for _ in range(4):
         link.arrive(0.008)
-        found.append(hedge.has_recovered())
+        found.append(hedge.may_pause())
     assert not found[0] and found[-1]
 
 
@@ -135,4 +135,4 @@ def test_a_robot_that_is_nearly_done_goes_on():
     link.arrive(0.02)
     link.arrive(0.008)
     link.arrive(0.008)
-    assert not hedge.has_recovered()
+    assert not hedge.may_pause()
