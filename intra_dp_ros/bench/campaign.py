@@ -9,12 +9,12 @@ from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 from intra_dp_ros.bench.labels import model_name
 from intra_dp_ros.bench.namespaces import TestbedError
+from intra_dp_ros.bench.summary import NOT_CHECKED
 from intra_dp_ros.bench.testbed import Testbed
 from intra_dp_ros.bench.traces import NamedTrace
 from intra_dp_ros.wire.shaper import Trace
 
 GAP_S = 0.01  # between an answer and the next frame
-NOT_CHECKED = -1.0  # rel_error of frames that were not compared with the unsplit model
 READY_S = 900.0  # for models, profiles, weights and plans
 _LEAST_BLOCK_S, _FRAMES_A_BLOCK = 4.0, 8.0  # of a strategy that computes locally
 _WARM_S, _WARM_FRAMES = 1.0, 3.0

@@ -7,8 +7,9 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
-from intra_dp_ros.bench.campaign import NOT_CHECKED, Blocks
+from intra_dp_ros.bench.campaign import Blocks
 from intra_dp_ros.bench.scaling import shares
+from intra_dp_ros.bench.summary import NOT_CHECKED
 from intra_dp_ros.bench.testbed import Setting
 from intra_dp_ros.bench.traces import NamedTrace
 from intra_dp_ros.runtime.engine import device_name
