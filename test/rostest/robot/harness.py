@@ -24,15 +24,21 @@ ANSWER_S = 20.0
 
 
 class Lines:
-    """What nodes log from now on, and the last line of each before."""
+    """What nodes log from now on, and the last line of each before.
+
+    rospy latches that last line: who subscribes in the very moment it is said gets it twice, with one stamp.
+    """
 
     def __init__(self):
-        self._heard = []
-        rospy.Subscriber("/rosout", Log, self._heard.append, queue_size=1000)
+        self._heard = {}
+        rospy.Subscriber("/rosout", Log, self._keep, queue_size=1000)
+
+    def _keep(self, line):
+        self._heard[line.name, line.header.stamp, line.msg] = line
 
     def of(self, node, *words):
         """The warnings and errors of a node in which all words stand."""
-        return [m.msg for m in list(self._heard) if m.name == node and m.level >= Log.WARN
+        return [m.msg for m in list(self._heard.values()) if m.name == node and m.level >= Log.WARN
                 and all(word in m.msg for word in words)]
 
 
