@@ -14,7 +14,7 @@ from intra_dp_ros.loss.table import PlanTable
 from intra_dp_ros.loss.timeline import Crossing, Timeline
 from intra_dp_ros.lop.plan import UP, Plan
 from intra_dp_ros.runtime.bandwidth import BandwidthEstimator
-from intra_dp_ros.runtime.robot import DEADLINE_LOCALS
+from intra_dp_ros.runtime.runner import DEADLINE_LOCALS
 from intra_dp_ros.runtime.sender import tile_bytes, window_bytes
 from intra_dp_ros.runtime.split import TOO_SLOW
 from intra_dp_ros.runtime.uplink import STALE_S
@@ -143,7 +143,7 @@ class Drive:
     def _tiles(self, began: float, crossing: Crossing) -> Sequence[Tuple[float, float]]:
         """When each tile of a piece is across, on the trace's clock, and its bytes."""
         window = window_bytes(self._estimator.sample().up, self._link.rtt_s)
-        count = max(1, math.ceil(crossing.raw / tile_bytes(window)))
+        count = max(1, math.ceil(crossing.raw / tile_bytes(window, crossing.nbytes / crossing.raw)))
         each = crossing.nbytes / count
         late = began + crossing.stop_s - self._trace.finish(began + crossing.start_s, crossing.nbytes)
         return [(self._trace.finish(began + crossing.start_s, each * (k + 1)) + late, each) for k in range(count)]

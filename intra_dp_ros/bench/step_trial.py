@@ -30,12 +30,12 @@ Changes = Sequence[Tuple[float, float]]
 
 
 def rises(frames: Sequence[Mapping[str, Any]], changes: Changes, local_s: float) -> List[Hit]:
-    """The frames that the robot began alone and in whose middle the link rose.
+    """The frames in whose middle the link rose.
 
     Args:
         see `hits`.
     """
-    return [hit for frame in frames if frame["outcome"] == "local" or _is_given(frame)
+    return [hit for frame in frames
             for hit in _within(frame, _moments(changes, lambda before, after: _LEAST * after > before), local_s)]
 
 
@@ -61,9 +61,9 @@ def _within(frame: Mapping[str, Any], moments: Sequence[float], local_s: float) 
             for when in moments if 0.0 < when - frame["sent"] < took]
 
 
-def _is_given(frame: Mapping[str, Any]) -> bool:
-    """Whether the server finished a frame that the robot had begun alone."""
-    return "begun on the robot" in frame["reason"]
+def _that(words: str, frames: Sequence[Mapping[str, Any]], local_s: float) -> List[float]:
+    """Latencies of the frames whose reason has these words, in frames on the robot alone."""
+    return [f["latency_ms"] / 1e3 / local_s for f in frames if words in f["reason"]]
 
 
 def figures(frames: Sequence[Mapping[str, Any]], changes: Changes, local_s: float, is_adaptive: bool
@@ -79,19 +79,26 @@ def figures(frames: Sequence[Mapping[str, Any]], changes: Changes, local_s: floa
 
     found, risen = hits(frames, changes, local_s), rises(frames, changes, local_s)
     latency, floor = [h.latency for h in found], [h.after + 1.0 for h in found]
-    given = [f["latency_ms"] / 1e3 / local_s for f in frames if _is_given(f)]
+    given = _that("begun on the robot", frames, local_s)  # and the server finished them
+    went_on = _that("went on by another plan", frames, local_s)
     return {"adaptive": is_adaptive, "hits": [list(h) for h in found], "latency_median": of(latency, 50),
             "latency_max": of(latency, 100), "floor_median": of(floor, 50), "floor_max": of(floor, 100),
             "share_within": float(np.mean([x <= LIMIT for x in latency])) if found else None,
-            "rises": [list(h) for h in risen], "rise_latency_mean": float(np.mean([h.latency for h in risen])) if risen
-            else None, "given": given, "given_latency_mean": float(np.mean(given)) if given else None}
+            "rises": [list(h) for h in risen], "rise_latency_mean": _mean([h.latency for h in risen]),
+            "given": given, "given_latency_mean": _mean(given), "went_on": went_on,
+            "went_on_latency_mean": _mean(went_on)}
+
+
+def _mean(values: Sequence[float]) -> Optional[float]:
+    return float(np.mean(values)) if values else None
 
 
 def table(cells: Sequence[Mapping[str, Any]]) -> List[str]:
     """A Markdown table of cells with "steps"."""
     lines = ["| model | trace | the robot | steps in mid-frame | latency / local, median | largest | at most {:g} | "
              "knowing of the step at once, median | largest | rises in mid-frame | latency / local, mean | "
-             "begun alone, finished by the server | latency / local, mean |".format(LIMIT), "|" + "---|" * 13]
+             "begun alone, finished by the server | latency / local, mean | went on by another plan | "
+             "latency / local, mean |".format(LIMIT), "|" + "---|" * 15]
     for cell in cells:
         found = cell["steps"]
         if not found["hits"]:
@@ -105,9 +112,8 @@ def table(cells: Sequence[Mapping[str, Any]]) -> List[str]:
 
 
 def _risen(found: Mapping[str, Any]) -> str:
-    return "{} | {} | {} | {}".format(
-        len(found["rises"]), number(found["rise_latency_mean"], "{:.2f}"),
-        len(found["given"]), number(found["given_latency_mean"], "{:.2f}"))
+    return " | ".join("{} | {}".format(len(found.get(name, ())), number(found.get(mean), "{:.2f}")) for name, mean in (
+        ("rises", "rise_latency_mean"), ("given", "given_latency_mean"), ("went_on", "went_on_latency_mean")))
 
 
 def picture(cells: Sequence[Mapping[str, Any]], path: str) -> None:

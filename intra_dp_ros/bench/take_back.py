@@ -1,18 +1,15 @@
-"""The link falls in the middle of a frame: what another plan for the rows that are not sent yet would be worth.
+"""The link falls in the middle of a frame: what going on by another plan is worth at best.
 
-A robot goes on as planned, or computes the whole frame beside the link.  Simulated here is what it does not do: the
-input's rows that are at the server stay there, and the rest goes by another plan of its table.  In favour of that, the
-change itself costs nothing, and those rows serve every plan.
+A robot goes on by the plan for the new bandwidth when it knows that (`runtime.rethink`).  Simulated here is the best
+plan of its table, begun the moment the link falls, with every row of the input that is at the server by then.
 """
-from dataclasses import replace
 from typing import Any, Dict, List, Mapping, NamedTuple, Sequence
 
 from intra_dp_ros.loss.frame import Frames
 from intra_dp_ros.loss.link_model import LinkModel
+from intra_dp_ros.loss.rest import with_rows
 from intra_dp_ros.loss.table import PlanTable
 from intra_dp_ros.loss.timeline import Timeline
-from intra_dp_ros.lop.plan import UP, Plan
-from intra_dp_ros.lop.tiling import Tiling
 
 _LEAST = 0.2e6  # [byte/s]; below it nothing is worth sending
 _SENT = (0.2, 0.4, 0.6, 0.8)  # shares of the input's rows that are at the server when the link falls
@@ -40,7 +37,8 @@ def moments(timeline: Timeline, table: PlanTable, link: LinkModel, before: float
     began = table.rungs[table.lookup(before)].plan
     found = []
     for sent in _SENT:
-        played = {plan.epoch: Frames(timeline, plan, _with_rows(plan, tiling, link, sent))
+        rows = {t: sent * tiling.rows[t] for t in tiling.graph.inputs}
+        played = {plan.epoch: Frames(timeline, plan, with_rows(plan, link, rows))
                   for plan in table.plans if not plan.is_local}
         for rate in after:
             took = {epoch: frames.play(lambda _, start, nbytes: start + nbytes / rate).latency_s
@@ -72,19 +70,9 @@ def in_words(found: Mapping[str, Any]) -> str:
     if not found["moments"]:
         return "The link does not fall."
     if found["least"] is None:
-        return ("Taking back single rows: at no bandwidth is another plan the best one, so there is no other plan to "
-                "change to in mid-frame.")
-    return ("Taking back single rows (simulated: {} moments and rates; the input's rows that are at the server stay "
-            "there, a change costs nothing): the best other plan would take {:.2f} of the sooner of going on and "
-            "computing alone at least, and be sooner in {:.0%} of them.").format(
+        return ("Going on by another plan: at no bandwidth is another one the best, so there is no other plan to go on "
+                "by in mid-frame.")
+    return ("Going on by another plan after a fall (simulated: {} moments and rates; it is known at once, a change "
+            "costs nothing): the best other plan would take {:.2f} of the sooner of staying and computing alone at "
+            "least, and be sooner in {:.0%} of them.").format(
                 len(found["moments"]), found["least"], found["share_sooner"])
-
-
-def _with_rows(plan: Plan, tiling: Tiling, link: LinkModel, sent: float) -> LinkModel:
-    """The link for a plan of which this share of the input's rows needs no sending."""
-    codecs = dict(link.codecs)
-    for t in plan.transfers:
-        if t.direction == UP and t.tensor in tiling.graph.inputs:
-            left = max(0.0, t.stop - max(t.start, sent * tiling.rows[t.tensor])) / (t.stop - t.start)
-            codecs["{}@{}".format(t.codec, t.tensor)] = tuple(left * cost for cost in link.costs(t.codec, t.tensor))
-    return replace(link, codecs=codecs)

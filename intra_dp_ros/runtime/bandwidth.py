@@ -50,6 +50,7 @@ class _Train(NamedTuple):
     probe: bool
     timed: bool  # whether it is known when the link began with its tiles
     fell: bool  # whether it is much slower than the one before
+    came: float  # when it was known, own clock [s]
 
 
 class _Direction:
@@ -70,6 +71,11 @@ class _Direction:
     def tiles(self) -> int:
         """Measured tiles behind the estimate."""
         return sum(train.tiles for train in self._trains)
+
+    def newest_rate(self, since: float) -> float:
+        """Of the newest two trains since a moment, own clock [s]; [byte/s], 0: there are none."""
+        newest = [train for train in self._trains if train.came >= since][-2:]
+        return 2.0 / sum(1.0 / train.rate for train in newest) if len(newest) == 2 else 0.0
 
     @property
     def is_probe(self) -> bool:
@@ -116,7 +122,7 @@ class _Direction:
             rate = self._bytes / duration
             fell = (timed and duration >= _STALL_S and bool(self._trains)
                     and _STALL * rate < self._trains[-1].rate)
-            self._trains.append(_Train(ack.received, rate, weight, self._tiles, probe, timed, fell))
+            self._trains.append(_Train(ack.received, rate, weight, self._tiles, probe, timed, fell, now))
             self._begin()
             self._update(ack.received)
             self.newest = now
@@ -198,6 +204,14 @@ class BandwidthEstimator:
         while self._trips and self._trips[0][0] < now - _RTT_WINDOW_S:
             self._trips.popleft()
         return self._trips[0][1:] if self._trips else (0.0, None)
+
+    def newest_up(self, since: float) -> float:
+        """What the newest tiles since a moment (own clock [s]) say of the uplink [byte/s]; 0: nothing.
+
+        It knows of a rise before the estimate does, which weighs what came before, and it errs more often.
+        """
+        with self._lock:
+            return self._directions["up"].newest_rate(since)
 
     def sample(self) -> BandwidthSample:
         """The estimate now; `up` and `down` are 0 while unknown, `down` is `up` while only that is known."""

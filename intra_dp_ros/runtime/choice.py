@@ -2,14 +2,18 @@
 
 Threading: the frame thread chooses; the planner's thread calls `renew`, which replaces what is chosen from as a whole.
 """
-from typing import Callable, Mapping, NamedTuple, Optional, Tuple
+from typing import Callable, Collection, Mapping, NamedTuple, Optional, Tuple
 
+from intra_dp_ros.lop.plan import Plan
 from intra_dp_ros.loss.link_model import LinkModel
+from intra_dp_ros.loss.rest import rest_s
 from intra_dp_ros.loss.table import PlanTable
 from intra_dp_ros.loss.timeline import Timeline
 from intra_dp_ros.runtime.connection import Connection
 from intra_dp_ros.runtime.correction import Expectation
 from intra_dp_ros.runtime.part import Part
+from intra_dp_ros.runtime.rethink import Other
+from intra_dp_ros.runtime.sender import Traffic
 
 
 class Situation(NamedTuple):
@@ -69,15 +73,39 @@ class Choice:
         part = self._confirmed(plan.epoch, now.connection)
         return (self.local, "the server does not have the plan yet") if part is None else (part, "")
 
-    def server_alone(self, now: Situation, within_s: float) -> Optional[Part]:
-        """The plan of the moment, if by it the server computes everything and is expected to take at most so long."""
+    def risen(self, now: Situation, within_s: float) -> Optional[Other]:
+        """The plan of the moment, for a frame that the robot began alone, if it is expected to take at most so long."""
+        part = self._of_the_moment(now)
+        if part is None:
+            return None
+        expected_s = self.expected_s(part, self.predicted_s(part, now))
+        return Other(part, expected_s, now.bandwidth) if 0 < expected_s <= within_s else None
+
+    def other(self, now: Situation, under: Part, past: Collection[int], sent: Mapping[int, int], traffic: Traffic
+              ) -> Optional[Other]:
+        """The plan of the moment, if a frame can go on by it in its middle.
+
+        Args:
+            under: the frame's plan.
+            past: epochs of all its plans; it goes back to none.
+            sent: tensor -> one past the last row of it that was sent.
+            traffic: of the frame.
+        """
+        part = self._of_the_moment(now)
+        if part is None or now.timeline is None or part.plan.epoch in past or not (
+                _is_in_rows(under.plan) and _is_in_rows(part.plan)):
+            return None
+        left_s = rest_s(now.timeline, part.plan, self._link_at(now.bandwidth), sent, traffic.in_flight)
+        return Other(part, self.expected_s(part, left_s), now.bandwidth)
+
+    def _of_the_moment(self, now: Situation) -> Optional[Part]:
+        """The plan for the bandwidth of now, if it can be run with the server at once."""
         if now.connection is None or not now.connection.is_alive or now.table is None or now.bandwidth <= 0:
             return None
         plan = now.table.rungs[now.table.lookup(now.bandwidth)].plan
-        part = self._confirmed(plan.epoch, now.connection)
-        if plan.is_local or part is None or part.is_shared or self._expectation.correction.why_not(plan.epoch):
+        if plan.is_local or self._expectation.correction.why_not(plan.epoch):
             return None
-        return part if 0 < self.expected_s(part, self.predicted_s(part, now)) <= within_s else None
+        return self._confirmed(plan.epoch, now.connection)
 
     def predicted_s(self, part: Part, now: Situation) -> float:
         """What the scheduler says [s]; 0: nothing."""
@@ -98,3 +126,9 @@ class Choice:
 
     def _confirmed(self, epoch: int, connection: Connection) -> Optional[Part]:
         return self.parts.get(epoch) if epoch in connection.confirmed else None
+
+
+def _is_in_rows(plan: Plan) -> bool:
+    """Whether what it sends are rows, of which the other side may have a part: an image that travels as its camera made
+    it is one piece.  Rows are the same by whatever codec they travel."""
+    return all(t.codec != "source" for t in plan.transfers)

@@ -18,7 +18,7 @@ class RobotConfig:
     slowdown: float = 1.0  # emulated slower processor
     duplex: str = HALF  # of the link
     rtt_s: float = 0.002  # round trip assumed until heartbeats have measured it [s]
-    adaptive: bool = True  # frames change sides when the link falls or rises in their middle
+    adaptive: bool = True  # frames change sides or their plan when the link falls or rises in their middle
     input_codec: str = "raw"  # for graph inputs
     power: PowerModel = PowerModel()
     objective: Objective = Objective()  # of the strategies auto and intra_dp

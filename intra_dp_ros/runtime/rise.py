@@ -1,7 +1,7 @@
-"""A frame that began on the robot alone, given to the server as well when the link has risen in its middle.
+"""A frame that began on the robot alone, given to the server when the link has risen in its middle.
 
-The counterpart of computing beside a link that fell (`hedge.Beside`): the robot computes on, its inputs go up, and
-whoever has the frame first answers.
+The counterpart of computing beside a link that fell (`hedge.Beside`): where the server computes all of it, the robot
+computes on, its inputs go up, and whoever has the frame first answers.  Where both compute, the robot begins anew.
 
 Threading: the frame thread.
 """
@@ -11,10 +11,11 @@ from typing import Callable, Optional, Sequence, Tuple
 import torch
 
 from intra_dp_ros.runtime.part import Part
+from intra_dp_ros.runtime.rethink import Again, Other
 from intra_dp_ros.runtime.split import Complete, RobotFrame
 
 _LOOK_S = 0.02  # between looks at the bandwidth
-#: The server must be expected to take at most this share of what the robot still needs: for less the bytes are wasted.
+#: The other plan must be expected to take at most this share of what the robot still needs.
 WORTH = 0.7
 
 
@@ -23,18 +24,19 @@ class Rise:
 
     Args:
         alone_s: what the robot needs for the frame, from now on [s].
-        choose: (seconds left on the robot) -> the part of a plan by which the server alone is clearly sooner, or None.
-        begin: makes the frame of such a part and sends its inputs.
+        rate: of the uplink when the frame began [byte/s].
+        choose: (seconds left on the robot) -> a plan that is clearly sooner, or None.
+        begin: makes the frame of a part by which the server computes everything, and sends its inputs.
 
     Attributes:
         helped: the frame that the server computes; None: it does not.
     """
 
-    def __init__(self, alone_s: float, choose: Callable[[float], Optional[Part]],
+    def __init__(self, alone_s: float, rate: float, choose: Callable[[float], Optional[Other]],
                  begin: Callable[[Part], RobotFrame]) -> None:
         now = time.monotonic()
         self._done, self._next = now + alone_s, now + _LOOK_S
-        self._choose, self._begin = choose, begin
+        self._rate, self._choose, self._begin = rate, choose, begin
         self.helped: Optional[RobotFrame] = None
 
     def run(self, frame: RobotFrame, inputs: Sequence[torch.Tensor]) -> Tuple[RobotFrame, Tuple[torch.Tensor, ...]]:
@@ -54,6 +56,7 @@ class Rise:
 
         Raises:
             Complete: the server has the frame.
+            Again: the robot has its part in it from now on.
         """
         if self.helped is not None:
             self.helped.look()
@@ -61,6 +64,9 @@ class Rise:
         now = time.monotonic()
         if now >= self._next:
             self._next = now + _LOOK_S
-            part = self._choose(self._done - now)
-            if part is not None:
-                self.helped = self._begin(part)
+            other = self._choose(self._done - now)
+            if other is None:
+                return
+            if other.part.is_shared:
+                raise Again(other, self._rate)
+            self.helped = self._begin(other.part)

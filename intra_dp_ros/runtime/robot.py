@@ -1,7 +1,7 @@
 """The robot: answers every frame, with the server when that is faster, alone when it is not there.
 
 Threading: `infer` on one frame thread at a time; link threads call `_on_message`; connection, planner and sender have
-threads of their own.  `_frame` is replaced as a whole: a link thread that holds an old one harms nothing.
+threads of their own.
 """
 import collections
 import logging
@@ -19,7 +19,6 @@ from intra_dp_ros.lop.plan import Plan, local_plan
 from intra_dp_ros.loss.objective import Objective
 from intra_dp_ros.loss.spans import UPLINK, Span, outside, union
 from intra_dp_ros.loss.strategies import STRATEGIES
-from intra_dp_ros.runtime import stats
 from intra_dp_ros.runtime.aim import Aim
 from intra_dp_ros.runtime.bandwidth import BandwidthEstimator
 from intra_dp_ros.runtime.choice import Choice, Situation
@@ -27,14 +26,11 @@ from intra_dp_ros.runtime.config import AUTO, RobotConfig, searched
 from intra_dp_ros.runtime.connection import LOCAL, Connection
 from intra_dp_ros.runtime.emulation import Emulate
 from intra_dp_ros.runtime.engine import Engine, Progress, no_progress
-from intra_dp_ros.runtime.hedge import Beside
-from intra_dp_ros.runtime.pace import Pace
 from intra_dp_ros.runtime.part import Part
 from intra_dp_ros.runtime.planner import Planner
 from intra_dp_ros.runtime.rails import FrameEnergy, Rails
-from intra_dp_ros.runtime.sender import FrameKey, TileSender, Traffic, window_bytes
-from intra_dp_ros.runtime.rise import WORTH, Rise
-from intra_dp_ros.runtime.split import RobotFrame, TakeOver
+from intra_dp_ros.runtime.runner import Ask, Ran, Runner
+from intra_dp_ros.runtime.sender import FrameKey, TileSender, window_bytes
 from intra_dp_ros.runtime.stats import FrameStats, Inference
 from intra_dp_ros.runtime.uplink import Uplink
 from intra_dp_ros.wire.link import Control, Link
@@ -45,8 +41,6 @@ from intra_dp_ros.wire.tile import TileError, decode_tile
 
 _LOG = logging.getLogger(__name__)
 
-#: A split frame that is not there after its prediction and this many local runs is computed locally.
-DEADLINE_LOCALS = 2.0
 _RECENT = 4  # frames whose timelines can be asked for afterwards
 
 
@@ -87,7 +81,8 @@ class Robot:
         self._sender: Optional[TileSender] = None
         self._busy = threading.Lock()  # one frame at a time
         self._number = 0
-        self._frame: Optional[RobotFrame] = None
+        self._runner = Runner(self.engine, self._choice, config.slowdown, self._planner.local_s, self.bandwidth,
+                              self._situation)
         self._uses_source = True  # until the server makes other pixels of one
         self._recent: Deque[FrameStats] = collections.deque(maxlen=_RECENT)
         self._probe_period_s = 1.0
@@ -101,6 +96,7 @@ class Robot:
                                      self._needs_probe, self._is_sending, self._preferred, self._progress)
         self.connection.probe_period_s = self._probe_period_s
         self._sender = TileSender(link, self.engine.tiling, "to_server", self._window)
+        self._runner.connect(self._sender, self.connection.pulse)
         if self.strategy == "local":
             self.connection.wanted.clear()
         link.subscribe(self._on_message)
@@ -157,36 +153,19 @@ class Robot:
             if self._aim.is_new():
                 self._choice.forget()
             state, now = self.state, self._situation()
-            part, reason = self._choice.plan_for(now)
+            part, why_alone = self._choice.plan_for(now)
             predicted_s = self._choice.predicted_s(part, now)
             expected_s = self._choice.expected_s(part, predicted_s)
-            frame = self._frame = RobotFrame(self.engine, part, Pace(self.config.slowdown))
-            outcome, traffic = stats.LOCAL, Traffic()
-            if part.plan.is_local:
-                frame, outputs, traffic = self._run_local(frame, inputs, stamp, frame_id, source)
-                if frame.part is not part:
-                    outcome, reason = stats.SPLIT, "begun on the robot; the link rose, and the server was sooner"
-            else:
-                outcome = stats.SPLIT
-                try:
-                    outputs = self._split(frame, inputs, stamp, frame_id, now.bandwidth, expected_s, source)
-                except TakeOver as why:
-                    outcome, reason = stats.TAKEOVER, str(why)
-                    self._sender.abandon()
-                    alone = self._alone()
-                    outputs = alone.run_alone(inputs)
-                    frame.add(alone, "taken over")
-                if frame.was_beaten:
-                    outcome, reason = stats.TAKEOVER, "the server was late, and the robot alone sooner"
-                    self._sender.abandon()
-                traffic = self._sender.traffic()
+            key = FrameKey(self.config.robot_id, 0 if self.connection is None else self.connection.session,
+                           self._number, part.plan.epoch, stamp, frame_id)
+            ran = self._runner.run(Ask(inputs, key, source if self._uses_source else None, self._adapts), part,
+                                   expected_s, now.bandwidth)
             done = time.monotonic()
-            self._frame = None
-            if frame.part is part:
-                self._choice.learn(part, predicted_s, done - frame.began)
-            self._aim.codecs.offer(inputs, outputs, source)
-            self._recent.append(self._stats(frame, traffic, outcome, reason, state, now.bandwidth, expected_s, done))
-            return Inference(outputs, self._recent[-1])
+            if ran.frame.part is part:
+                self._choice.learn(part, predicted_s, done - ran.frame.began)
+            self._aim.codecs.offer(inputs, ran.outputs, source)
+            self._recent.append(self._stats(ran, ran.reason or why_alone, state, now.bandwidth, expected_s, done))
+            return Inference(ran.outputs, self._recent[-1])
 
     @property
     def state(self) -> str:
@@ -242,58 +221,21 @@ class Robot:
         name = searched(self.strategy)
         return Situation(name, self._planner.table(name), self._planner.timeline, self.connection, self.uplink)
 
-    def _split(self, frame: RobotFrame, inputs: Sequence[torch.Tensor], stamp: Tuple[int, int], frame_id: str,
-               rate: float, expected_s: float, source: Optional[Source]) -> Tuple[torch.Tensor, ...]:
-        connection = self.connection
-        self._begin_sending(frame.part, stamp, frame_id)
-        return frame.run_split(inputs, self._sender, connection.pulse, lambda: self.bandwidth.sample().up,
-                               max(expected_s, self._planner.local_s),
-                               expected_s + DEADLINE_LOCALS * self._planner.local_s,
-                               source if self._uses_source else None,
-                               Beside(self._alone, self._choice.alone_s, expected_s, rate)
-                               if self._hedges and expected_s > 0 else None)
-
-    def _run_local(self, frame: RobotFrame, inputs: Sequence[torch.Tensor], stamp: Tuple[int, int], frame_id: str,
-                   source: Optional[Source]) -> Tuple[RobotFrame, Tuple[torch.Tensor, ...], Traffic]:
-        """The robot alone, or the server where the link has risen: the frame that answers, outputs, bytes sent."""
-        def begin(part: Part) -> RobotFrame:
-            self._begin_sending(part, stamp, frame_id)
-            helped = self._frame = RobotFrame(self.engine, part, Pace(self.config.slowdown))
-            helped.began = frame.began
-            helped.offer(inputs, self._sender, source if self._uses_source else None)
-            return helped
-
-        if not self._hedges:
-            return frame, frame.run_alone(inputs), Traffic()
-        rise = Rise(self._choice.alone_s, lambda left_s: self._choice.server_alone(self._situation(), WORTH * left_s),
-                    begin)
-        found, outputs = rise.run(frame, inputs)
-        if rise.helped is None:
-            return found, outputs, Traffic()
-        self._sender.abandon()
-        return found, outputs, self._sender.traffic()
-
     @property
-    def _hedges(self) -> bool:
-        """Whether a frame may change sides in its middle; baselines' frames do not."""
+    def _adapts(self) -> bool:
+        """Whether frames may change in their middle; baselines' do not."""
         return self.config.adaptive and searched(self.strategy) == "intra_dp"
 
-    def _begin_sending(self, part: Part, stamp: Tuple[int, int], frame_id: str) -> None:
-        self._sender.begin(FrameKey(self.config.robot_id, self.connection.session, self._number, part.plan.epoch,
-                                    stamp, frame_id))
-
-    def _alone(self) -> RobotFrame:
-        return RobotFrame(self.engine, self._choice.local, Pace(self.config.slowdown))
-
-    def _stats(self, frame: RobotFrame, traffic: Traffic, outcome: str, reason: str, state: str, bandwidth: float,
-               expected_s: float, done: float) -> FrameStats:
+    def _stats(self, ran: Ran, reason: str, state: str, bandwidth: float, expected_s: float, done: float
+               ) -> FrameStats:
+        frame, traffic = ran.frame, ran.traffic
         plan, latency = frame.part.plan, done - frame.began
         busy = union(frame.busy)
         radio = outside([(sent, min(acked, done)) for sent, acked, _ in traffic.spans], frame.busy)
         spans = [*frame.spans, *(Span(UPLINK, sent - frame.began, acked - frame.began, label)
                                  for sent, acked, label in traffic.spans)]
         return FrameStats(
-            frame=self._number, outcome=outcome, reason=reason, state=state, strategy=self.strategy,
+            frame=self._number, outcome=ran.outcome, reason=reason, state=state, strategy=self.strategy,
             plan=self._words.get(plan.epoch, plan.strategy), epoch=plan.epoch, inference_s=latency,
             predicted_s=expected_s, encode_s=traffic.encode_s, uplink_wait_s=traffic.wait_s,
             robot_compute_s=busy, server_compute_s=frame.server_busy_s, downlink_s=frame.downlink_s,
@@ -335,14 +277,14 @@ class Robot:
             if not message.accepted:
                 _LOG.warning("the server dropped a tile: %s", message.reason)
                 self._uses_source &= DIFFERS not in message.reason
-                frame = self._frame
+                frame = self._runner.frame
                 if frame is not None and message.frame == self._number:
                     frame.refused = message.reason or "it does not say why"
         elif isinstance(message, Tile) and message.tensor != PROBE:
             self._on_tile(message, received)
 
     def _on_tile(self, tile: Tile, received: float) -> None:
-        frame = self._frame
+        frame = self._runner.frame
         reason = ""
         if frame is not None and tile.frame == self._number and tile.epoch == frame.part.plan.epoch:
             began = time.perf_counter()
@@ -375,7 +317,7 @@ class Robot:
 
     def _is_sending(self) -> bool:
         """Whether a frame uses the link."""
-        frame = self._frame
+        frame = self._runner.frame
         return frame is not None and not frame.part.plan.is_local
 
     def _preferred(self, bandwidth: float) -> Optional[Plan]:

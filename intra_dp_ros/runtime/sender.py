@@ -9,7 +9,7 @@ import collections
 import logging
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Callable, Deque, Dict, Iterator, List, NamedTuple, Optional, Tuple
 from zlib import crc32
 
@@ -18,7 +18,7 @@ import torch
 from intra_dp_ros.lop.tiling import Tiling
 from intra_dp_ros.wire.codec import CodecError
 from intra_dp_ros.wire.link import Link
-from intra_dp_ros.wire.messages import Ack, Tile, serialised_bytes
+from intra_dp_ros.wire.messages import AGAIN, Ack, Tile, serialised_bytes
 from intra_dp_ros.wire.source import Source, SourceError, cut, encode_source
 from intra_dp_ros.wire.tile import encode_rows
 
@@ -30,16 +30,27 @@ TILE_BYTES, MOST_TILE_BYTES = 64 * 1024, 512 * 1024
 #: `_IN_FLIGHT_S`.
 LEAST_WINDOW_BYTES = 2 * TILE_BYTES
 _IN_FLIGHT_S = 0.01
+#: But on slow links what they carry in this time [s], though not less than so many bytes: where the air is shared,
+#: acknowledgements and signs of life wait behind what is in flight.
+_SLOW_S, _SLOW_WINDOW_BYTES = 0.04, 16 * 1024
+_LEAST_RATIO = 0.01  # of encoded to decoded bytes that tiles are cut for
 
 
 def window_bytes(rate: float, rtt_s: float) -> int:
-    """The most bytes that may be in flight at a bandwidth [byte/s] and round-trip time."""
-    return max(LEAST_WINDOW_BYTES, int(rate * max(2 * rtt_s, _IN_FLIGHT_S)))
+    """The most bytes that may be in flight at a bandwidth [byte/s], 0 if that is unknown, and round-trip time."""
+    least = LEAST_WINDOW_BYTES
+    if rate > 0.0:
+        least = min(least, max(_SLOW_WINDOW_BYTES, int(rate * _SLOW_S)))
+    return max(least, int(rate * max(2 * rtt_s, _IN_FLIGHT_S)))
 
 
-def tile_bytes(window: int) -> int:
-    """Decoded bytes of a tile where so many may be in flight: two of them, or many small ones."""
-    return min(MOST_TILE_BYTES, max(TILE_BYTES, window // 2))
+def tile_bytes(window: int, ratio: float = 1.0) -> int:
+    """Decoded bytes of a tile where so many may be in flight: two of them, or many small ones.
+
+    Args:
+        ratio: encoded over decoded bytes.
+    """
+    return int(min(MOST_TILE_BYTES, max(window / 2, min(TILE_BYTES, window / 2 / ratio))))
 
 
 @dataclass(frozen=True)
@@ -52,6 +63,14 @@ class FrameKey:
     epoch: int
     stamp: Tuple[int, int] = (0, 0)
     frame_id: str = ""
+
+    def is_of(self, tile: Tile) -> bool:
+        """Whether a tile belongs to the frame under its plan."""
+        return (self.frame, self.epoch) == (tile.frame, tile.epoch)
+
+    def is_past(self, tile: Tile) -> bool:
+        """Whether a tile belongs to a frame before the next one, or to this one under its plan."""
+        return self.frame > tile.frame or self.is_of(tile)
 
 
 @dataclass(frozen=True)
@@ -113,6 +132,8 @@ class TileSender:
         self._waiting_since = 0.0
         self._bytes, self._encode_s, self._wait_s, self._arrived, self._queued = 0, 0.0, 0.0, 0, 0
         self._raw = 0  # decoded bytes of the tiles sent
+        self._ratio = 1.0  # encoded over decoded bytes, of the frame before
+        self._sent: Dict[int, int] = {}  # tensor -> one past the last row of it that was sent
         self._spans: List[Tuple[float, float, str]] = []
         self._closed = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -125,8 +146,27 @@ class TileSender:
                 self._sequence = 0
             self._key = key
             self._drop()
+            self._ratio = self._bytes / self._raw if self._raw else self._ratio
             self._bytes, self._raw, self._encode_s, self._wait_s, self._arrived = 0, 0, 0.0, 0.0, 0
-            self._spans = []
+            self._spans, self._sent = [], {}
+
+    def change(self, epoch: int) -> Dict[int, int]:
+        """The frame goes on by another plan: what is queued is taken back, what is in flight stays there.
+
+        Returns:
+            tensor -> one past the last row of it that was sent, in order from the first.
+        """
+        with self._change:
+            self._key = replace(self._key, epoch=epoch)
+            self._take_back()
+            self._queue.append(_Piece(self._generation, AGAIN, 0, torch.empty(0), "raw", 0.0, None))
+            return dict(self._sent)
+
+    @property
+    def sent(self) -> Dict[int, int]:
+        """What `change` would return now."""
+        with self._change:
+            return dict(self._sent)
 
     def abandon(self) -> None:
         """Drop what is queued; the totals of the frame stay."""
@@ -182,11 +222,14 @@ class TileSender:
         return sum(tile.nbytes for tile in self._flying.values())
 
     def _drop(self) -> None:
-        self._generation += 1
-        self._queue.clear()
+        self._take_back()
         if self._flying:
             self._wait_s += time.monotonic() - self._waiting_since
         self._flying.clear()
+
+    def _take_back(self) -> None:
+        self._generation += 1
+        self._queue.clear()
         self._queued = 0
         self._change.notify_all()
 
@@ -209,10 +252,16 @@ class TileSender:
 
     def _tiles(self, piece: _Piece, key: FrameKey) -> Iterator[Tuple[Dict[str, Any], int]]:
         """Fields of the tiles of a chunk, each encoded when it is asked for, and their decoded bytes."""
+        if piece.tensor == AGAIN:
+            yield dict(_fields(key, piece), axis=-1, start=0, stop=0, shape=(), dtype="uint8", crc32=crc32(b""),
+                       data=b""), 0
+            return
         axis = self._tiling.axis[piece.tensor]
         count = 1 if axis is None else piece.rows.shape[axis]
         is_whole = axis is None or piece.source is not None
-        step = count if is_whole else max(1, tile_bytes(self._window()) // max(1, self._tiling.row_bytes[piece.tensor]))
+        ratio = max(_LEAST_RATIO, self._bytes / self._raw if self._raw else self._ratio)
+        step = count if is_whole else max(1, tile_bytes(self._window(), ratio) // max(
+            1, self._tiling.row_bytes[piece.tensor]))
         dtype = self._tiling.graph.tensors[piece.tensor].dtype
         for first in range(0, count, step):
             last = min(count, first + step)
@@ -227,11 +276,9 @@ class TileSender:
             for number, (part, crc) in enumerate(zip(parts, crcs), 1):
                 is_last = number == len(parts)
                 yield dict(
-                    robot_id=key.robot_id, session=key.session, frame=key.frame, epoch=key.epoch, tensor=piece.tensor,
-                    axis=-1 if axis is None else axis, start=piece.start + first, stop=piece.start + last,
-                    shape=tuple(rows.shape), dtype=dtype, codec=piece.codec, crc32=crc, data=part,
-                    more=last < count or not is_last, busy=piece.busy, stamp=key.stamp, frame_id=key.frame_id
-                ), rows.numel() * rows.element_size() if is_last else 0
+                    _fields(key, piece), axis=-1 if axis is None else axis, start=piece.start + first,
+                    stop=piece.start + last, shape=tuple(rows.shape), dtype=dtype, crc32=crc, data=part,
+                    more=last < count or not is_last), rows.numel() * rows.element_size() if is_last else 0
 
     def _send(self, generation: int, fields: Dict[str, Any], raw_bytes: int) -> bool:
         """Send when the window allows it; False when the frame is over."""
@@ -253,5 +300,13 @@ class TileSender:
             self._bytes += size
             self._raw += raw_bytes
             self._queued -= raw_bytes
+            if raw_bytes:
+                self._sent[tile.tensor] = tile.stop
         self._link.send(tile)
         return True
+
+
+def _fields(key: FrameKey, piece: _Piece) -> Dict[str, Any]:
+    """What all tiles of a piece share."""
+    return dict(robot_id=key.robot_id, session=key.session, frame=key.frame, epoch=key.epoch, stamp=key.stamp,
+                frame_id=key.frame_id, tensor=piece.tensor, codec=piece.codec, busy=piece.busy)

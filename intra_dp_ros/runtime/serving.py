@@ -1,8 +1,7 @@
 """One robot's session on the server: checks and acknowledges its tiles, computes its frames, sends results back.
 
 Threading: link threads check, decode and acknowledge tiles and put them into the inbox; one worker thread computes,
-when it is the frame's turn; the sender has its own thread.  `_change` covers the inbox, the plans and the number of the
-newest frame.
+when it is the frame's turn; the sender has its own thread.  `_change` covers the inbox, the plans and what is admitted.
 """
 import collections
 import logging
@@ -17,6 +16,7 @@ import torch
 from intra_dp_ros.graph.graph import GraphError
 from intra_dp_ros.lop.plan import Plan, PlanError
 from intra_dp_ros.lop.stream import Stream
+from intra_dp_ros.runtime.admission import Admission
 from intra_dp_ros.runtime.engine import Engine
 from intra_dp_ros.runtime.load import Share
 from intra_dp_ros.runtime.part import Part
@@ -24,19 +24,20 @@ from intra_dp_ros.runtime.pulse import SERVER_IDLE_PERIOD_S, Pulse
 from intra_dp_ros.runtime.sender import FrameKey, TileSender
 from intra_dp_ros.runtime.turns import Turn, Turns
 from intra_dp_ros.wire.link import Link
-from intra_dp_ros.wire.messages import PROBE, Ack, Heartbeat, Message, PlanMessage, Tile, serialised_bytes
+from intra_dp_ros.wire.messages import AGAIN, PROBE, Ack, Heartbeat, Message, PlanMessage, Tile, serialised_bytes
 from intra_dp_ros.wire.session import Gate, SessionError
 from intra_dp_ros.wire.source import Joiner, SourceError
-from intra_dp_ros.wire.tile import TileError, decode_tile
+from intra_dp_ros.wire.tile import TileError, TileSpec, decode_tile
 
 _LOG = logging.getLogger(__name__)
 _PLANS = 64  # of one session; the oldest goes first
 _UNKNOWN_S = 0.1  # what a frame is expected to take when its plan does not say
+_NO_ROWS = torch.empty(0)
 _SPANS_KEPT = 4  # frames whose computing can be asked for afterwards
 
 
 class _Abandoned(Exception):
-    """The robot has gone on to another frame."""
+    """The robot has gone on to another frame, or with this one by another plan."""
 
 
 class _Frame:
@@ -77,8 +78,8 @@ class RobotSession:
         self._inbox: Deque[Tuple[Tile, torch.Tensor]] = collections.deque()
         self._parts: Dict[int, Part] = {}  # by epoch
         self._joiner = Joiner()
-        self._newest = 0  # frame
-        self._rows: Tuple[int, Dict[int, int]] = (0, {})  # frame, tensor -> rows that have come
+        self._admission = Admission(engine.graph.inputs)
+        self._inputs: Tuple[int, List[Tuple[int, int, torch.Tensor]]] = (0, [])  # frame; tensor, first row, rows
         self._current: Optional[_Frame] = None
         self._recent: Deque[_Frame] = collections.deque(maxlen=_SPANS_KEPT)
         self._next_beat = 0.0
@@ -188,53 +189,30 @@ class RobotSession:
     def _on_tile(self, tile: Tile, received: float) -> None:
         with self._change:
             part = self._parts.get(tile.epoch)
-            late = tile.frame < self._newest
         try:
             if part is None:
                 raise TileError("a tile of plan {}, which this server does not have".format(tile.epoch))
-            if late:
-                raise TileError("a tile of frame {} after frame {} has begun".format(tile.frame, self._newest))
-            whole = self._whole(tile, part)
+            spec = part.arrives.get(tile.tensor)
+            whole = self._whole(tile, spec)
             if whole is not None:
-                self._count(whole, part)
-            rows = None if whole is None else decode_tile(whole, part.arrives, self.engine.device)
+                with self._change:
+                    self._admission.check(whole, spec)
+                rows = _NO_ROWS if tile.tensor == AGAIN else decode_tile(whole, part.arrives, self.engine.device)
+                with self._change:  # before the acknowledgement, which takes its time
+                    self._admission.admit(whole, spec)
+                    self._inbox.append((tile, rows))
+                    self._change.notify_all()
         except TileError as error:
             self._acknowledge(tile, received, str(error))
             return
-        if rows is None:
-            self._acknowledge(tile, received)
-            return
-        with self._change:  # before the acknowledgement, which takes its time
-            self._newest = max(self._newest, tile.frame)
-            self._inbox.append((tile, rows))
-            self._change.notify_all()
         self._acknowledge(tile, received)
 
-    def _count(self, tile: Tile, part: Part) -> None:
-        """Every row comes once; rows that come again and again would fill the memory.
-
-        Raises:
-            TileError: more rows of a tensor than the plan lets travel.
-        """
-        spec = part.arrives.get(tile.tensor)
-        if spec is None:
-            return  # refused below, with what was expected
-        with self._change:
-            if self._rows[0] != tile.frame:
-                self._rows = (tile.frame, {})
-            rows = self._rows[1].get(tile.tensor, 0) + max(0, tile.stop - tile.start)
-            if rows > spec.stop - spec.start:
-                raise TileError("a tile of tensor {}: {} rows of the frame have come, expected {}".format(
-                    tile.tensor, rows, spec.stop - spec.start))
-            self._rows[1][tile.tensor] = rows
-
-    def _whole(self, tile: Tile, part: Part) -> Optional[Tile]:
+    def _whole(self, tile: Tile, spec: Optional[TileSpec]) -> Optional[Tile]:
         """A tile with all of its encoding; None while parts of it are on their way.
 
         Raises:
             TileError: it cannot be part of anything.
         """
-        spec = part.arrives.get(tile.tensor)
         if tile.codec != "source" or spec is None or spec.codec != tile.codec:
             return tile
         if crc32(tile.data) != tile.crc32:
@@ -272,13 +250,16 @@ class RobotSession:
         """Feed what has come, and compute when the last tile of a chunk is among it."""
         whole_chunk = False
         for tile, rows in tiles:
+            self._keep(tile, rows)
             frame = self._current
-            if frame is None or frame.key.frame != tile.frame:
-                if self._recent and self._recent[-1].key.frame >= tile.frame:
+            if frame is None or not frame.key.is_of(tile):
+                if self._recent and self._recent[-1].key.is_past(tile):
                     continue  # of a frame that is done or was given up
                 frame = self._begin(tile)
                 whole_chunk = False
-            frame.stream.feed(tile.tensor, tile.start, rows)
+            for tensor, start, value in self._inputs[1] if tile.tensor == AGAIN else [(tile.tensor, tile.start, rows)]:
+                if tensor in frame.part.arrives:
+                    frame.stream.feed(tensor, start, value)
             whole_chunk = whole_chunk or not tile.more
         frame = self._current
         if frame is None or not whole_chunk:
@@ -295,8 +276,15 @@ class RobotSession:
             self._frames += 1
             self._end()
 
+    def _keep(self, tile: Tile, rows: torch.Tensor) -> None:
+        """The inputs' rows stay until the next frame: this one may go on by another plan."""
+        if self._inputs[0] != tile.frame:
+            self._inputs = (tile.frame, [])
+        if tile.tensor in self.engine.graph.inputs:
+            self._inputs[1].append((tile.tensor, tile.start, rows))
+
     def _end(self) -> None:
-        """The frame is done or given up: only its times are asked for afterwards, its rows are not."""
+        """The frame is done or given up: only its times are asked for afterwards, and its inputs' rows."""
         frame, self._current = self._current, None
         if frame is not None:
             frame.stream = None
@@ -337,4 +325,4 @@ class RobotSession:
         frame.spans.append((began, began))
 
     def _is_wanted(self, frame: _Frame) -> bool:
-        return not self._closed and self._newest <= frame.key.frame
+        return not self._closed and self._admission.is_newest(frame.key.frame, frame.key.epoch)

@@ -8,7 +8,7 @@ Threading: `run` on the frame thread; `on_tile` on link threads.  `_change` cove
 import collections
 import threading
 import time
-from typing import Callable, Deque, List, Optional, Sequence, Tuple
+from typing import Callable, Deque, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 
@@ -16,11 +16,13 @@ from intra_dp_ros.lop.interval import pieces
 from intra_dp_ros.lop.plan import UP
 from intra_dp_ros.lop.stream import Stream
 from intra_dp_ros.loss.spans import DOWNLINK, ROBOT, Span
+from intra_dp_ros.runtime.bandwidth import BandwidthEstimator
 from intra_dp_ros.runtime.engine import Engine
 from intra_dp_ros.runtime.hedge import Beside, Hedge
 from intra_dp_ros.runtime.pace import Pace
 from intra_dp_ros.runtime.part import Part
 from intra_dp_ros.runtime.pulse import SILENCE_S, Pulse
+from intra_dp_ros.runtime.rethink import Find, Rethink
 from intra_dp_ros.runtime.sender import TileSender
 from intra_dp_ros.wire.messages import Tile
 from intra_dp_ros.wire.source import Source
@@ -58,10 +60,12 @@ class RobotFrame:
         self.server_busy_s = 0.0
         self.downlink_s = 0.0
         self.was_beaten = False  # the robot alone had the result before the server
+        self.went_on = ""  # why another plan was given up for this one
         self.refused = ""  # why the server did not take a tile
         self._engine = engine
         self._pace = pace
         self._sender: Optional[TileSender] = None
+        self._sent: Mapping[int, int] = {}  # tensor -> one past the last row that was sent by another plan
         self._change = threading.Condition()
         self._inbox: Deque[Tuple[Tile, torch.Tensor]] = collections.deque()
         self._check: Callable[[], None] = lambda: None
@@ -79,6 +83,16 @@ class RobotFrame:
         self._feed(inputs, 0, 1)
         self._advance()
         return self.outputs()
+
+    def follow(self, before: "RobotFrame", sent: Mapping[int, int], why: str) -> None:
+        """Go on where a frame under another plan ends.
+
+        Args:
+            sent: tensor -> one past the last row of it that is on its way to the server, or there.
+        """
+        self._sent, self.went_on = sent, "went on by another plan: " + why
+        self.began, self.bytes_down, self.merge_s = before.began, before.bytes_down, before.merge_s
+        self.busy, self.spans = list(before.busy), list(before.spans)
 
     def offer(self, inputs: Sequence[torch.Tensor], sender: TileSender, source: Optional[Source] = None) -> None:
         """Have the server compute a plan in which this side computes nothing; `look` tells when it has."""
@@ -98,8 +112,9 @@ class RobotFrame:
                 raise Complete
 
     def run_split(self, inputs: Sequence[torch.Tensor], sender: TileSender, pulse: Pulse,
-                  uplink: Callable[[], float], patience_s: float, deadline_s: float,
-                  source: Optional[Source] = None, beside: Optional[Beside] = None) -> Tuple[torch.Tensor, ...]:
+                  bandwidth: BandwidthEstimator, patience_s: float, deadline_s: float,
+                  source: Optional[Source] = None, beside: Optional[Beside] = None, find: Find = lambda rate: None
+                  ) -> Tuple[torch.Tensor, ...]:
         """A plan with the server; `sender.begin` was called for the frame.
 
         When rows are late, or tiles on their way to the server are, the robot begins to compute the frame alone, and
@@ -107,16 +122,22 @@ class RobotFrame:
         It pauses while the link is back.
 
         Args:
-            uplink: estimated bandwidth now [byte/s]; 0: unknown.
+            bandwidth: of the link.
             patience_s: what the plan or a local run is expected to take, whichever is longer.
             deadline_s: since the beginning of the frame; later the robot takes over whatever happens.
             source: what the first input was made of, for the codec `source`.
             beside: None: wait for the server as long as it keeps up.
+            find: of another plan, for when the link changes.
 
         Raises:
             TakeOver: the server or the link does not keep up.
+            Again: another plan is sooner.
         """
         self._sender = sender
+        hedge = rethink = None
+        if beside is not None:
+            hedge = Hedge(beside, time.monotonic(), sender.traffic, lambda: pulse.rtt, is_shared=self.part.is_shared)
+            rethink = Rethink(hedge, beside.rate, bandwidth, find, time.monotonic())
 
         def check() -> None:
             now = time.monotonic()
@@ -128,7 +149,9 @@ class RobotFrame:
                 raise TakeOver(gone)
             if now - self.began > deadline_s:
                 raise TakeOver("no result after {:.0f} ms".format(deadline_s * 1e3))
-            rate = uplink()
+            if rethink is not None:
+                rethink.look()
+            rate = bandwidth.sample().up
             if rate > 0.0:
                 traffic = sender.traffic()
                 left = (traffic.in_flight + traffic.queued) / rate
@@ -141,11 +164,10 @@ class RobotFrame:
         for chunk in range(chunks):
             if self._feed(inputs, chunk, chunks):
                 self._advance()
-        hedge = None if beside is None else Hedge(beside, self.began, sender.traffic, lambda: pulse.rtt)
         while not self._stream.is_complete:
             tiles = self._wait(hedge)
             if not tiles:
-                return self._race(inputs, beside, hedge, lambda: bool(self._gone(pulse, time.monotonic())))
+                return self._race(inputs, beside, hedge, rethink, lambda: bool(self._gone(pulse, time.monotonic())))
             self._take(tiles)
         return self.outputs()
 
@@ -182,8 +204,10 @@ class RobotFrame:
             axis, x = self._engine.tiling.axis[transfer.tensor], given[transfer.tensor]
             original = source if transfer.codec == "source" and x is inputs[0] else None
             for first, last in pieces(transfer.start, transfer.stop, 1 if original else transfer.chunks):
-                self._sender.put(transfer.tensor, first, x if axis is None else x.narrow(axis, first, last - first),
-                                 transfer.codec, source=original)
+                first = max(first, self._sent.get(transfer.tensor, 0))
+                if first < last:
+                    self._sender.put(transfer.tensor, first, x if axis is None else x.narrow(axis, first, last - first),
+                                     transfer.codec, source=original)
 
     def _feed(self, inputs: Sequence[torch.Tensor], chunk: int, chunks: int) -> bool:
         """Hand the next chunk of the robot's own band to its stream; whether there was any."""
@@ -249,8 +273,8 @@ class RobotFrame:
             self._inbox.clear()
         return tiles
 
-    def _race(self, inputs: Sequence[torch.Tensor], beside: Beside, hedge: Hedge, is_gone: Callable[[], bool]
-              ) -> Tuple[torch.Tensor, ...]:
+    def _race(self, inputs: Sequence[torch.Tensor], beside: Beside, hedge: Hedge, rethink: Rethink,
+              is_gone: Callable[[], bool]) -> Tuple[torch.Tensor, ...]:
         """Compute alone, with an eye on what comes; the outputs of whoever is first."""
         alone = beside.alone()
 
@@ -259,12 +283,14 @@ class RobotFrame:
             now = time.monotonic()
             if now >= self._next_check:
                 self._next_check = now + _CHECK_S
+                rethink.look()
                 if hedge.may_pause() and not is_gone():
                     alone.pause(until_late)
 
         def until_late() -> None:
             while not hedge.is_late() and not is_gone():
                 self.look(_CHECK_S)
+                rethink.look()
             hedge.begin()
 
         self._check = lambda: None  # whatever the link does now, the robot's own run ends
@@ -274,7 +300,8 @@ class RobotFrame:
             self.was_beaten = True
         except Complete:
             outputs = self.outputs()
-        self.add(alone, "beside the link")
+        finally:
+            self.add(alone, "beside the link")
         return outputs
 
     def pause(self, wait: Callable[[], None]) -> None:

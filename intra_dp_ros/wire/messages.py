@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Tuple, Union
 
 #: Raised whenever two versions could not understand one another.
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 
 #: `Tile.tensor` of a bandwidth probe: bytes that belong to no tensor.
 PROBE = -1
+#: And one without rows: the frame goes on by this tile's plan, with the rows of its inputs that are there.
+AGAIN = -2
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Tile:
     frame: int  # counted by the robot from 1
     epoch: int  # plan the frame runs under
     sequence: int  # number of the tile within the session and direction, from 0
-    tensor: int  # index into Graph.tensors; PROBE: a bandwidth probe
+    tensor: int  # index into Graph.tensors; PROBE, AGAIN: of none
     axis: int  # the dimension that is cut; -1: the tensor has no rows and is whole
     start: int  # first row
     stop: int  # one past the last row

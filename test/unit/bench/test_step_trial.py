@@ -15,6 +15,7 @@ CHANGES = [(50.0 + when, rate) for when, rate in (
 FRAMES = [frame(1.5, 400), frame(1.9, 500), frame(2.9, 300), frame(10.8, 250, reason="late"),
           frame(4.9, 200, bytes_up=0, outcome="local")]
 RISING = [frame(2.9, 400, bytes_up=0, outcome="local"), frame(2.8, 300, reason="begun on the robot; it rose"),
+          frame(2.95, 200, reason="went on by another plan: it rose"),
           frame(2.95, 20), frame(3.1, 400, bytes_up=0, outcome="local")]
 
 
@@ -23,11 +24,13 @@ def test_only_split_frames_that_a_fall_meets_count():
     assert [tuple(h) for h in found] == [pytest.approx((0.25, 1.25)), pytest.approx((0.5, 0.625))]
 
 
-def test_frames_begun_alone_count_when_a_rise_meets_them():
+def test_frames_count_when_a_rise_meets_them():
     risen = step_trial.rises(RISING, CHANGES, 0.4)
-    assert [tuple(h) for h in risen] == [pytest.approx((0.25, 1.0)), pytest.approx((0.5, 0.75))]
+    assert [tuple(h) for h in risen] == [
+        pytest.approx((0.25, 1.0)), pytest.approx((0.5, 0.75)), pytest.approx((0.125, 0.5))]
     found = step_trial.figures(RISING, CHANGES, 0.4, True)
-    assert found["rise_latency_mean"] == pytest.approx(0.875)
+    assert found["rise_latency_mean"] == pytest.approx(0.75)
+    assert (found["went_on"], found["went_on_latency_mean"]) == ([pytest.approx(0.5)], pytest.approx(0.5))
     assert (found["given"], found["given_latency_mean"]) == ([pytest.approx(0.75)], pytest.approx(0.75))
 
 

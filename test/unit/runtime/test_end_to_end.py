@@ -4,140 +4,15 @@ import threading
 import time
 
 import pytest
-import torch
+from one_process import Cable, answered, images, make_robot, ready, splits, until
 
-from intra_dp_ros.graph.record import record
 from intra_dp_ros.runtime import serving
-from intra_dp_ros.runtime.exactness import TOLERANCE, relative_error
 from intra_dp_ros.runtime.config import RobotConfig
 from intra_dp_ros.runtime.robot import Robot
 from intra_dp_ros.runtime.server import Server
 from intra_dp_ros.runtime.split import RobotFrame
-from intra_dp_ros.wire.link import ControlError, InProcessLink
+from intra_dp_ros.wire.link import InProcessLink
 from intra_dp_ros.wire.messages import PROBE, Heartbeat, OpenRequest, Tile
-from intra_dp_ros.wire.shaper import Trace, TraceShaper
-
-WAIT_S = 60.0
-
-
-class Net(torch.nn.Module):
-    """Branches, a skip, a stride, a global head: what a split has to get right; slow enough to be interrupted."""
-
-    def __init__(self):
-        super().__init__()
-        self.stem = torch.nn.Conv2d(3, 16, 3, 2, 1)
-        self.a = torch.nn.Conv2d(16, 16, 3, 1, 1)
-        self.b = torch.nn.Conv2d(16, 16, 5, 1, 2, groups=4)
-        self.down = torch.nn.Conv2d(32, 24, 3, 2, 1)
-        self.head = torch.nn.Linear(24, 10)
-
-    def forward(self, image):
-        x = torch.relu(self.stem(image.permute(0, 3, 1, 2).float() / 255.0))
-        x = torch.cat([x + self.a(x), self.b(x)], 1)
-        x = torch.relu(self.down(x))
-        up = torch.nn.functional.interpolate(x, scale_factor=2.0)
-        return self.head(x.mean((2, 3))), torch.nn.functional.max_pool2d(up, 8)
-
-
-class Cable:
-    """A server's services and a link to it, which can be pulled out."""
-
-    def __init__(self, folder, rate=8e6):
-        self.shaper = TraceShaper(Trace.constant(rate), True, 0.001, time.monotonic())
-        self.robot_end, self.server_end = InProcessLink.pair(self.shaper)
-        self.folder = folder
-        self.server = None
-        self.is_in = True
-
-    def start_server(self):
-        self.server = Server(self.folder, lambda robot_id: self.server_end)
-
-    def pull(self, hold=False):
-        self.is_in = False
-        self.robot_end.cut(hold)
-
-    def plug(self):
-        self.is_in = True
-        self.robot_end.restore()
-
-    def open(self, request):
-        return self._ask("open", request)
-
-    def put(self, request):
-        return self._ask("put", request)
-
-    def _ask(self, name, request):
-        if self.server is None or not self.is_in:
-            raise ControlError("no server")
-        return getattr(self.server, name)(request)
-
-    def close(self):
-        if self.server is not None:
-            self.server.close()
-        self.robot_end.close()
-
-
-class Deep(torch.nn.Module):
-    """Many operators: a robot that computes it sees often what the link does."""
-
-    def __init__(self):
-        super().__init__()
-        self.convs = torch.nn.ModuleList([torch.nn.Conv2d(3, 4, 3, 2, 1),
-                                          *(torch.nn.Conv2d(4, 4, 3, 1, 1) for _ in range(24))])
-
-    def forward(self, image):
-        x = image.permute(0, 3, 1, 2).float() / 255.0
-        for conv in self.convs:
-            x = torch.relu(conv(x))
-        return x.mean((2, 3))
-
-
-@pytest.fixture(scope="module")
-def recording():
-    torch.set_num_threads(1)
-    torch.manual_seed(1)
-    return record(Net().eval(), (torch.zeros((1, 240, 320, 3), dtype=torch.uint8),))
-
-
-@pytest.fixture
-def cable(tmp_path):
-    made = Cable(str(tmp_path / "server"))
-    yield made
-    made.close()
-
-
-def make_robot(recording, tmp_path, cable, **options):
-    robot = Robot(recording, str(tmp_path / "robot"), RobotConfig(**{"slowdown": 40.0, **options}))
-    robot.connect(cable.robot_end, cable)
-    return robot
-
-
-def until(condition, what):
-    end = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < end, "{} took more than {:.0f} s".format(what, WAIT_S)
-        time.sleep(0.02)
-
-
-def ready(robot, strategy="intra_dp"):
-    until(lambda: robot.state == "SPLIT" and robot.has_plans(strategy) and robot.uplink > 0, "connecting")
-
-
-def splits(done):
-    return [s for s in done if s.outcome == "split"]
-
-
-def images(height=240, width=320):
-    random = torch.Generator().manual_seed(3)
-    while True:
-        yield torch.randint(0, 256, (1, height, width, 3), dtype=torch.uint8, generator=random)
-
-
-def answered(robot, image):
-    """Infer, with the promise checked: exact."""
-    done = robot.infer((image,))
-    assert relative_error(done.outputs, robot.engine.whole((image,))) <= TOLERANCE
-    return done.stats
 
 
 @pytest.mark.parametrize("strategy, codec", [("offload", "raw"), ("neurosurgeon", "raw"), ("intra_dp", "raw"),
@@ -280,86 +155,6 @@ def test_a_busy_server_is_planned_for(recording, tmp_path, cable, monkeypatch):
               and sum(robot._planner.timeline.server.b_ms) > 3.9 * alone, "plans for a busy server")
         assert sum(robot._planner.timeline.server.b_ms) == pytest.approx(4.0 * alone)
         answered(robot, next(source))
-    finally:
-        robot.close()
-
-
-@pytest.mark.parametrize("adaptive", [True, False])
-def test_a_link_that_falls_in_mid_frame(recording, tmp_path, cable, adaptive):
-    """From 8 MB/s to a crawl while rows are on their way: with `adaptive` the robot computes beside the link."""
-    cable.start_server()
-    robot = make_robot(recording, tmp_path, cable, strategy="intra_dp", adaptive=adaptive)
-    try:
-        ready(robot, "intra_dp")
-        source, reasons = images(), []
-
-        def falls():
-            until(lambda: answered(robot, next(source)).outcome == "split", "a split frame")
-            cable.shaper.trace = Trace.constant(1.5e5)
-            stats = answered(robot, next(source))
-            cable.shaper.trace = Trace.constant(8e6)
-            reasons.append(stats.reason)
-            return "late" in stats.reason
-
-        if adaptive:
-            until(falls, "computing beside the link")  # on a busy machine the server may be silent too
-        else:
-            assert not any([falls() for _ in range(2)]), reasons
-    finally:
-        robot.close()
-
-
-def test_a_link_that_stands_still_for_a_moment(tmp_path, cable, monkeypatch):
-    """The robot begins the frame beside it, and waits when the link is back: the server answers far sooner."""
-    torch.manual_seed(1)
-    deep = record(Deep().eval(), (torch.zeros((1, 480, 640, 3), dtype=torch.uint8),))
-    cable.start_server()
-    robot = make_robot(deep, tmp_path, cable, strategy="intra_dp", slowdown=60.0)
-    source = images(480, 640)
-    pauses, pause = [], RobotFrame.pause
-    monkeypatch.setattr(RobotFrame, "pause", lambda self, wait: (pauses.append(self), pause(self, wait)))
-    try:
-        ready(robot, "intra_dp")
-
-        def returns():
-            until(lambda: answered(robot, next(source)).outcome == "split", "a split frame")
-            now = time.monotonic() - cable.shaper.origin
-            cable.shaper.trace = Trace([0.0, now, now + 0.08], [8e6, 5e4, 8e6], 1e6)
-            pauses.clear()
-            stats = answered(robot, next(source))
-            beside = [s for s in stats.spans if s.label == "beside the link"]
-            return stats.outcome == "split" and pauses and beside[-1].stop_s < stats.inference_s - 0.01
-
-        until(returns, "the robot's wait")
-    finally:
-        robot.close()
-
-
-@pytest.mark.parametrize("adaptive", [True, False])
-def test_a_link_that_rises_in_mid_frame(recording, tmp_path, cable, adaptive):
-    """From a crawl to 30 MB/s while the robot computes: with `adaptive` the server gets the frame, too."""
-    cable.start_server()
-    robot = make_robot(recording, tmp_path, cable, strategy="intra_dp", adaptive=adaptive, slowdown=200.0)
-    robot.probe_every(0.05)
-    source, outcomes = images(), []
-    try:
-        ready(robot, "intra_dp")
-
-        def rises():
-            cable.shaper.trace = Trace.constant(5e4)
-            until(lambda: answered(robot, next(source)).outcome == "local", "a local frame")
-            rise = threading.Timer(0.2, lambda: setattr(cable.shaper, "trace", Trace.constant(3e7)))
-            rise.start()
-            stats = answered(robot, next(source))
-            rise.join()
-            outcomes.append((stats.outcome, stats.reason))
-            return stats.outcome == "split" and "rose" in stats.reason and 0 < stats.robot_compute_s
-
-        if adaptive:
-            until(rises, "the server's help")
-        else:
-            assert not any([rises() for _ in range(2)]), outcomes
-        assert answered(robot, next(source)).outcome in ("split", "local")
     finally:
         robot.close()
 

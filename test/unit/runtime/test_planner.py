@@ -137,7 +137,7 @@ def test_a_frame_is_not_given_to_a_plan_that_rests():
     choice.renew({3: part})
     table = SimpleNamespace(rungs=[SimpleNamespace(plan=plan)], lookup=lambda bandwidth, current=None: 0)
     now = Situation("intra_dp", table, None, SimpleNamespace(is_alive=True, confirmed={3}), 1e6)
-    assert choice.server_alone(now, 1.0) is part
+    assert choice.risen(now, 1.0).part is part and choice.risen(now, 0.3) is None
     for _ in range(20):
         choice.learn(part, 0.4, 5.0)  # far slower than the robot alone
-    assert choice.server_alone(now, 1.0) is None
+    assert choice.risen(now, 1.0) is None

@@ -10,7 +10,7 @@ from intra_dp_ros.graph.record import record
 from intra_dp_ros.lop.tiling import Tiling
 from intra_dp_ros.runtime.sender import MOST_TILE_BYTES, TILE_BYTES, FrameKey, TileSender, tile_bytes, window_bytes
 from intra_dp_ros.wire.link import InProcessLink
-from intra_dp_ros.wire.messages import Ack, serialised_bytes
+from intra_dp_ros.wire.messages import AGAIN, Ack, serialised_bytes
 
 ROWS, COLUMNS = 64, 1500  # 288 kB of uint8 RGB
 
@@ -149,6 +149,38 @@ def test_a_new_frame_drops_the_old_one(receiver, tiling):
         assert sequences == sorted(set(sequences))
     finally:
         sender.close()
+
+
+def test_a_frame_that_goes_on_by_another_plan(receiver, tiling):
+    """What is queued is taken back; what is in flight stays there, and is acknowledged."""
+    receiver.acknowledges = False
+    sender, x = start(receiver, tiling, window=lambda: 130000), image()
+    try:
+        sender.put(0, 0, x, "raw")
+        receiver.wait(2)
+        sent = sender.change(4)
+        assert sent == sender.sent == {0: receiver.tiles[1].stop} and sender.traffic().queued == 0
+        assert sender.traffic().in_flight > 0
+        sender.put(0, sent[0], x[:, sent[0]:60], "raw")
+        receiver.wait(3)  # the word that it goes on needs no room
+        for tile in list(receiver.tiles):
+            receiver.far.send(ack_of(tile))
+        receiver.wait(4)
+        word, after = receiver.tiles[2], receiver.tiles[3:]
+        assert (word.tensor, word.epoch, word.frame, word.shape, word.data, word.more) == (AGAIN, 4, 1, (), b"", False)
+        assert {t.epoch for t in receiver.tiles[:2]} == {3} and {t.epoch for t in after} == {4}
+        assert after[0].start == sent[0]
+        sender.begin(FrameKey("r", 7, 2, 3))
+        assert sender.sent == {}
+    finally:
+        sender.close()
+
+
+def test_slow_links_have_less_in_flight():
+    assert window_bytes(0.5e6, 0.001) == 20000 and window_bytes(1e4, 0.001) == 16384
+    assert window_bytes(4e6, 0.001) == 2 * TILE_BYTES
+    assert tile_bytes(20000) == 10000  # raw; and with what is encoded to a fifth, as many bytes on the air
+    assert tile_bytes(20000, 0.2) == 50000 and tile_bytes(20000, 0.01) == TILE_BYTES
 
 
 def test_close_does_not_hang_on_a_silent_link(receiver, tiling):

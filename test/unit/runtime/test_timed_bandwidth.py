@@ -66,6 +66,19 @@ def test_a_step_is_followed_within_300_ms(before, after):
             assert sample.up == pytest.approx(after, rel=0.2), link.arrived
 
 
+def test_the_newest_tiles_know_of_a_rise_at_once():
+    link = Link(Trace([0.0, 1.0], [1e6, 12e6], 10.0))
+    while link.arrived < 1.0:
+        link.send(link.arrived, 16000)
+    assert link.estimator.newest_up(0.0) == pytest.approx(1e6, rel=0.2)
+    rose = link.now
+    for _ in range(9):
+        estimate = link.send(link.arrived, 16000)
+    assert link.now < rose + 0.03 and estimate.up < 6e6
+    assert link.estimator.newest_up(rose) == pytest.approx(12e6, rel=0.3)
+    assert link.estimator.newest_up(link.now) == 0.0  # one train at most has come since
+
+
 @pytest.mark.parametrize("stall", [0.15, 0.3, 0.6])
 def test_a_stall_is_forgotten_with_the_next_small_train(stall):
     """Nothing was carried for a while, as when a machine or a radio pauses; then a probe train of 16 kB crosses."""

@@ -1,0 +1,158 @@
+"""One frame from its first plan to its outputs, whatever the link does on the way.
+
+A frame under a plan with the server may go on by another plan, be computed beside the link or be taken over; one that
+the robot began alone may be given to the server.
+
+Threading: `run` on the frame thread; link threads read `frame`, which is replaced as a whole.
+"""
+import time
+from dataclasses import replace
+from typing import Callable, NamedTuple, Optional, Sequence, Tuple
+
+import torch
+
+from intra_dp_ros.runtime import stats
+from intra_dp_ros.runtime.bandwidth import BandwidthEstimator
+from intra_dp_ros.runtime.choice import Choice, Situation
+from intra_dp_ros.runtime.engine import Engine
+from intra_dp_ros.runtime.hedge import Beside
+from intra_dp_ros.runtime.pace import Pace
+from intra_dp_ros.runtime.part import Part
+from intra_dp_ros.runtime.pulse import Pulse
+from intra_dp_ros.runtime.rethink import Again
+from intra_dp_ros.runtime.rise import WORTH, Rise
+from intra_dp_ros.runtime.sender import FrameKey, TileSender, Traffic
+from intra_dp_ros.runtime.split import RobotFrame, TakeOver
+from intra_dp_ros.wire.source import Source
+
+#: A split frame that is not there after its prediction and this many local runs is computed locally.
+DEADLINE_LOCALS = 2.0
+
+
+class Ask(NamedTuple):
+    """A frame that is asked for."""
+
+    inputs: Sequence[torch.Tensor]
+    key: FrameKey  # of any plan
+    source: Optional[Source]  # what the first input was made of, for the codec `source`
+    adapts: bool  # whether it may change sides, or its plan, in its middle; baselines' frames do not
+
+
+class Ran(NamedTuple):
+    """A frame that is done."""
+
+    frame: RobotFrame  # the one that answers
+    outputs: Tuple[torch.Tensor, ...]
+    traffic: Traffic
+    outcome: str  # see `stats`
+    reason: str  # why it did not run as planned; empty: it did
+
+
+class Runner:
+    """Of one robot.
+
+    Args:
+        engine: of the graph.
+        choice: of plans.
+        slowdown: of the emulated robot.
+        local_s: what a frame takes on the robot alone, as measured at start [s].
+        bandwidth: of the link, by this robot's own traffic.
+        situation: what plans are chosen by, now.
+
+    Attributes:
+        frame: what the server's rows are for now; None: nothing.
+    """
+
+    def __init__(self, engine: Engine, choice: Choice, slowdown: float, local_s: float, bandwidth: BandwidthEstimator,
+                 situation: Callable[[], Situation]) -> None:
+        self.frame: Optional[RobotFrame] = None
+        self._engine, self._choice, self._slowdown, self._local_s = engine, choice, slowdown, local_s
+        self._bandwidth, self._situation = bandwidth, situation
+        self._sender: Optional[TileSender] = None
+        self._pulse: Optional[Pulse] = None
+
+    def connect(self, sender: TileSender, pulse: Pulse) -> None:
+        """There is a link now."""
+        self._sender, self._pulse = sender, pulse
+
+    def run(self, ask: Ask, part: Part, expected_s: float, rate: float) -> Ran:
+        """Begin by a plan.
+
+        Args:
+            expected_s: what it should take [s].
+            rate: bandwidth of the uplink that it was chosen for [byte/s]; 0: unknown.
+        """
+        frame = self.frame = self._new(part)
+        try:
+            if part.plan.is_local:
+                return self._run_alone(ask, frame, rate)
+            self._begin_sending(ask, part)
+            return self._run_split(ask, frame, expected_s, rate)
+        finally:
+            self.frame = None
+
+    def _run_alone(self, ask: Ask, frame: RobotFrame, rate: float) -> Ran:
+        """On the robot, until the link has risen and the server is clearly sooner."""
+        def begin(part: Part) -> RobotFrame:
+            self._begin_sending(ask, part)
+            helped = self.frame = self._new(part)
+            helped.began = frame.began
+            helped.offer(ask.inputs, self._sender, ask.source)
+            return helped
+
+        if not ask.adapts:
+            return Ran(frame, frame.run_alone(ask.inputs), Traffic(), stats.LOCAL, "")
+        rise = Rise(self._choice.alone_s, rate, lambda left_s: self._choice.risen(self._situation(), WORTH * left_s),
+                    begin)
+        try:
+            found, outputs = rise.run(frame, ask.inputs)
+        except Again as again:
+            part, expected_s, rate = again.other
+            after = self.frame = self._new(part)
+            self._begin_sending(ask, part)
+            after.follow(frame, {}, str(again))
+            return self._run_split(ask, after, expected_s, rate)
+        if rise.helped is not None:
+            self._sender.abandon()
+        traffic = Traffic() if rise.helped is None else self._sender.traffic()
+        if found is frame:
+            return Ran(found, outputs, traffic, stats.LOCAL, "")
+        return Ran(found, outputs, traffic, stats.SPLIT, "begun on the robot; the link rose, and the server was sooner")
+
+    def _run_split(self, ask: Ask, frame: RobotFrame, expected_s: float, rate: float) -> Ran:
+        """By the frame's plan, or by those that it goes on by; `sender.begin` was called."""
+        sender, past = self._sender, {frame.part.plan.epoch}
+        while True:
+            latest_s = time.monotonic() - frame.began + expected_s + DEADLINE_LOCALS * self._local_s
+            try:
+                outputs = frame.run_split(
+                    ask.inputs, sender, self._pulse, self._bandwidth, max(expected_s, self._local_s), latest_s,
+                    ask.source,
+                    Beside(lambda: self._new(self._choice.local), self._choice.alone_s, expected_s, rate)
+                    if ask.adapts and expected_s > 0 else None,
+                    lambda now: self._choice.other(self._situation()._replace(bandwidth=now), frame.part, past,
+                                                   sender.sent, sender.traffic()))
+                break
+            except Again as again:
+                part, expected_s, rate = again.other
+                past.add(part.plan.epoch)
+                after = self.frame = self._new(part)  # before the server can answer by its plan
+                after.follow(frame, sender.change(part.plan.epoch), str(again))
+                frame = after
+            except TakeOver as why:
+                sender.abandon()
+                alone = self._new(self._choice.local)
+                outputs = alone.run_alone(ask.inputs)
+                frame.add(alone, "taken over")
+                return Ran(frame, outputs, sender.traffic(), stats.TAKEOVER, str(why))
+        if frame.was_beaten:
+            sender.abandon()
+            return Ran(frame, outputs, sender.traffic(), stats.TAKEOVER,
+                       "the server was late, and the robot alone sooner")
+        return Ran(frame, outputs, sender.traffic(), stats.SPLIT, frame.went_on)
+
+    def _begin_sending(self, ask: Ask, part: Part) -> None:
+        self._sender.begin(replace(ask.key, epoch=part.plan.epoch))
+
+    def _new(self, part: Part) -> RobotFrame:
+        return RobotFrame(self._engine, part, Pace(self._slowdown))
