@@ -186,10 +186,11 @@ class TestKapao(unittest.TestCase):
             ahead = [self.camera.floor_depth(row) * (np.cos(pitch) - np.sin(pitch) * self.camera.intrinsics.ray(
                 0.0, row)[1]) for row in feet]
             self.assertLess(min(abs(point.point.x - x) / x for x in ahead), 0.05, "{} of {}".format(point.point, ahead))
-        marked = self.got["markers"][-1].markers
-        self.assertEqual(marked[0].action, Marker.DELETEALL)
-        self.assertTrue({m.ns for m in marked[1:]} >= {"person", "label"})
-        self.assertEqual({m.header.frame_id for m in marked}, {FRAME_ID})
+        shown = [m.markers for m in self.got["markers"]]
+        self.assertEqual({m[0].action for m in shown}, {Marker.DELETEALL})
+        placed = [m for m in shown if {one.ns for one in m[1:]} >= {"person", "label"}]
+        self.assertGreaterEqual(len(placed), COUNT - 2, "depth may come too late on a busy machine")
+        self.assertEqual({one.header.frame_id for m in shown for one in m}, {FRAME_ID})
 
     def test_e_jpeg(self):
         """The camera's own JPEG travels after a change of the codec, and is decoded on the server."""
