@@ -12,11 +12,12 @@ def rest_s(timeline: Timeline, plan: Plan, link: LinkModel, sent: Mapping[int, f
 
     Args:
         link: as it is from now on.
-        sent: input tensor -> one past the last row of it that was sent.
+        sent: tensor -> one past the last row of it that was sent; of the inputs only it counts.
         in_flight: of those, on their way [byte]: the link carries nothing before them.
     """
-    free_s = link.finish(UP, 0.0, in_flight)
-    return timeline.predict(plan, with_rows(plan, link, sent), carrier=_after(free_s, link.finish)).latency_s
+    free_s, inputs = link.finish(UP, 0.0, in_flight), timeline.tiling.graph.inputs
+    there = {t: sent[t] for t in inputs if t in sent}
+    return timeline.predict(plan, with_rows(plan, link, there), carrier=_after(free_s, link.finish)).latency_s
 
 
 def with_rows(plan: Plan, link: LinkModel, sent: Mapping[int, float]) -> LinkModel:

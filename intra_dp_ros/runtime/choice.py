@@ -100,6 +100,8 @@ class Choice:
 
     def _of_the_moment(self, now: Situation) -> Optional[Part]:
         """The plan for the bandwidth of now, if it can be run with the server at once."""
+        if now.strategy != "intra_dp":  # it was changed in mid-frame; a baseline's frames keep to their plan
+            return None
         if now.connection is None or not now.connection.is_alive or now.table is None or now.bandwidth <= 0:
             return None
         plan = now.table.rungs[now.table.lookup(now.bandwidth)].plan

@@ -102,9 +102,12 @@ class Hedge:
 
     def left_s(self, rate: float) -> float:
         """What the plan still takes, from now on, if the link carries so much [byte/s]; in [s]."""
-        left_s = self._planned_left_s(self._traffic(), rate)
-        # A link that rises makes the robot's own rows no faster.
-        return max(left_s, self._planned - self._clock()) if self._is_shared else left_s
+        traffic, now = self._traffic(), self._clock()
+        left = traffic.in_flight + traffic.queued
+        if self._is_shared and rate >= self._beside.rate:  # that makes the robot's own rows no faster
+            return max(0.0, left / rate, self._planned - now)
+        over_s = 0.0 if left or not traffic.spans else now - traffic.spans[-1][1]  # since all was there
+        return max(0.0, self._planned_left_s(traffic, rate) - over_s)
 
     def _planned_left_s(self, traffic: Traffic, rate: float) -> float:
         left = traffic.in_flight + traffic.queued

@@ -6,6 +6,7 @@ must be clearly sooner.
 
 Threading: the frame thread.
 """
+import time
 from typing import Callable, NamedTuple, Optional
 
 from intra_dp_ros.runtime.bandwidth import BandwidthEstimator
@@ -35,8 +36,11 @@ class Again(Exception):
     """The frame is to go on by another plan."""
 
     def __init__(self, other: Other, before: float) -> None:
-        super().__init__("the link {} from {:.1f} to {:.1f} MB/s".format(
-            "fell" if other.rate < before else "rose", before / 1e6, other.rate / 1e6))
+        words = "the link {} from {:.1f} to {:.1f} MB/s".format(
+            "fell" if other.rate < before else "rose", before / 1e6, other.rate / 1e6)
+        if 1.0 / _CHANGED < other.rate / max(before, 1.0) < _CHANGED:
+            words = "its plan could not be had before"
+        super().__init__(words)
         self.other = other
 
 
@@ -61,7 +65,10 @@ class Rethink:
         Raises:
             Again: there is a plan that is clearly sooner.
         """
-        rate, newest = self._bandwidth.sample().up, self._bandwidth.newest_up(self._began)
+        sample, newest = self._bandwidth.sample(), self._bandwidth.newest_up(self._began)
+        if sample.age > time.monotonic() - self._began:
+            return  # no tile of the frame has told anything yet
+        rate = sample.up
         if newest > _ROSE * self._judged or rate < self._judged <= _CHANGED * newest:
             rate = newest  # the estimate will follow
         if rate <= 0.0 or self._judged <= 0.0 or 1.0 / _CHANGED < rate / self._judged < _CHANGED:

@@ -96,7 +96,7 @@ class Robot:
                                      self._needs_probe, self._is_sending, self._preferred, self._progress)
         self.connection.probe_period_s = self._probe_period_s
         self._sender = TileSender(link, self.engine.tiling, "to_server", self._window)
-        self._runner.connect(self._sender, self.connection.pulse)
+        self._runner.connect(self._sender, self.connection)
         if self.strategy == "local":
             self.connection.wanted.clear()
         link.subscribe(self._on_message)
@@ -156,8 +156,7 @@ class Robot:
             part, why_alone = self._choice.plan_for(now)
             predicted_s = self._choice.predicted_s(part, now)
             expected_s = self._choice.expected_s(part, predicted_s)
-            key = FrameKey(self.config.robot_id, 0 if self.connection is None else self.connection.session,
-                           self._number, part.plan.epoch, stamp, frame_id)
+            key = FrameKey(self.config.robot_id, 0, self._number, 0, stamp, frame_id)
             ran = self._runner.run(Ask(inputs, key, source if self._uses_source else None, self._adapts), part,
                                    expected_s, now.bandwidth)
             done = time.monotonic()
@@ -246,7 +245,7 @@ class Robot:
     def _timeline_of(self, done: FrameStats) -> Dict[str, Any]:
         """What a frame really did and what the scheduler expected of it, for pictures."""
         part, timeline, expected = self._choice.parts.get(done.epoch), self._planner.timeline, ()
-        if part is not None and timeline is not None and done.bandwidth > 0:
+        if part is not None and timeline is not None and done.bandwidth > 0 and not done.reason:
             expected = timeline.predict(part.plan, self._aim.link_at(done.bandwidth)).spans
         return done.traced(expected)
 

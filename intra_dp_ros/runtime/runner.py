@@ -7,19 +7,19 @@ Threading: `run` on the frame thread; link threads read `frame`, which is replac
 """
 import time
 from dataclasses import replace
-from typing import Callable, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Collection, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 
 from intra_dp_ros.runtime import stats
 from intra_dp_ros.runtime.bandwidth import BandwidthEstimator
 from intra_dp_ros.runtime.choice import Choice, Situation
+from intra_dp_ros.runtime.connection import Connection
 from intra_dp_ros.runtime.engine import Engine
 from intra_dp_ros.runtime.hedge import Beside
 from intra_dp_ros.runtime.pace import Pace
 from intra_dp_ros.runtime.part import Part
-from intra_dp_ros.runtime.pulse import Pulse
-from intra_dp_ros.runtime.rethink import Again
+from intra_dp_ros.runtime.rethink import Again, Other
 from intra_dp_ros.runtime.rise import WORTH, Rise
 from intra_dp_ros.runtime.sender import FrameKey, TileSender, Traffic
 from intra_dp_ros.runtime.split import RobotFrame, TakeOver
@@ -33,7 +33,7 @@ class Ask(NamedTuple):
     """A frame that is asked for."""
 
     inputs: Sequence[torch.Tensor]
-    key: FrameKey  # of any plan
+    key: FrameKey  # of any plan and session
     source: Optional[Source]  # what the first input was made of, for the codec `source`
     adapts: bool  # whether it may change sides, or its plan, in its middle; baselines' frames do not
 
@@ -69,11 +69,11 @@ class Runner:
         self._engine, self._choice, self._slowdown, self._local_s = engine, choice, slowdown, local_s
         self._bandwidth, self._situation = bandwidth, situation
         self._sender: Optional[TileSender] = None
-        self._pulse: Optional[Pulse] = None
+        self._connection: Optional[Connection] = None
 
-    def connect(self, sender: TileSender, pulse: Pulse) -> None:
+    def connect(self, sender: TileSender, connection: Connection) -> None:
         """There is a link now."""
-        self._sender, self._pulse = sender, pulse
+        self._sender, self._connection = sender, connection
 
     def run(self, ask: Ask, part: Part, expected_s: float, rate: float) -> Ran:
         """Begin by a plan.
@@ -126,12 +126,11 @@ class Runner:
             latest_s = time.monotonic() - frame.began + expected_s + DEADLINE_LOCALS * self._local_s
             try:
                 outputs = frame.run_split(
-                    ask.inputs, sender, self._pulse, self._bandwidth, max(expected_s, self._local_s), latest_s,
-                    ask.source,
+                    ask.inputs, sender, self._connection.pulse, self._bandwidth, max(expected_s, self._local_s),
+                    latest_s, ask.source,
                     Beside(lambda: self._new(self._choice.local), self._choice.alone_s, expected_s, rate)
                     if ask.adapts and expected_s > 0 else None,
-                    lambda now: self._choice.other(self._situation()._replace(bandwidth=now), frame.part, past,
-                                                   sender.sent, sender.traffic()))
+                    lambda now: self._other(now, frame.part, past))
                 break
             except Again as again:
                 part, expected_s, rate = again.other
@@ -151,8 +150,17 @@ class Runner:
                        "the server was late, and the robot alone sooner")
         return Ran(frame, outputs, sender.traffic(), stats.SPLIT, frame.went_on)
 
+    def _other(self, rate: float, under: Part, past: Collection[int]) -> Optional[Other]:
+        """What the frame may go on by at a bandwidth [byte/s]."""
+        sender = self._sender
+        if sender.session != self._connection.session:
+            return None  # the server that had its rows is not there any more
+        return self._choice.other(self._situation()._replace(bandwidth=rate), under, past, sender.sent,
+                                  sender.traffic())
+
     def _begin_sending(self, ask: Ask, part: Part) -> None:
-        self._sender.begin(replace(ask.key, epoch=part.plan.epoch))
+        # The session of now: it may have been opened since the frame began on the robot alone.
+        self._sender.begin(replace(ask.key, session=self._connection.session, epoch=part.plan.epoch))
 
     def _new(self, part: Part) -> RobotFrame:
         return RobotFrame(self._engine, part, Pace(self._slowdown))

@@ -2,8 +2,8 @@
 
 Few in flight, so that a plan can still be changed, a lost link costs little, and acknowledgements tell the bandwidth.
 
-Threading: `begin`, `put`, `acked` and `traffic` may be called from any thread and never block; one thread encodes and
-sends.  One condition covers the queue, the tiles in flight and the totals of the frame.
+Threading: all but `close` may be called from any thread and never blocks; one thread encodes and sends.  One condition
+covers the queue, the tiles in flight and the totals of the frame.
 """
 import collections
 import logging
@@ -154,13 +154,19 @@ class TileSender:
         """The frame goes on by another plan: what is queued is taken back, what is in flight stays there.
 
         Returns:
-            tensor -> one past the last row of it that was sent, in order from the first.
+            tensor -> one past the last row of it that was sent; of the graph's inputs in order from the first.
         """
         with self._change:
             self._key = replace(self._key, epoch=epoch)
             self._take_back()
             self._queue.append(_Piece(self._generation, AGAIN, 0, torch.empty(0), "raw", 0.0, None))
+            self._change.notify_all()
             return dict(self._sent)
+
+    @property
+    def session(self) -> int:
+        """Of the frame."""
+        return self._key.session
 
     @property
     def sent(self) -> Dict[int, int]:
@@ -294,7 +300,8 @@ class TileSender:
             self._sequence += 1
             if not self._flying:
                 self._waiting_since = now
-            label = "tensor {} rows [{}, {})".format(tile.tensor, tile.start, tile.stop)
+            label = ("another plan" if tile.tensor == AGAIN else
+                     "tensor {} rows [{}, {})".format(tile.tensor, tile.start, tile.stop))
             nbytes = serialised_bytes(tile)
             self._flying[tile.sequence] = _Flying(now, nbytes, self._in_flight + nbytes, label)
             self._bytes += size

@@ -27,12 +27,11 @@ from intra_dp_ros.wire.link import Link
 from intra_dp_ros.wire.messages import AGAIN, PROBE, Ack, Heartbeat, Message, PlanMessage, Tile, serialised_bytes
 from intra_dp_ros.wire.session import Gate, SessionError
 from intra_dp_ros.wire.source import Joiner, SourceError
-from intra_dp_ros.wire.tile import TileError, TileSpec, decode_tile
+from intra_dp_ros.wire.tile import TileError, TileSpec, decode_tile, no_rows
 
 _LOG = logging.getLogger(__name__)
 _PLANS = 64  # of one session; the oldest goes first
 _UNKNOWN_S = 0.1  # what a frame is expected to take when its plan does not say
-_NO_ROWS = torch.empty(0)
 _SPANS_KEPT = 4  # frames whose computing can be asked for afterwards
 
 
@@ -197,9 +196,11 @@ class RobotSession:
             if whole is not None:
                 with self._change:
                     self._admission.check(whole, spec)
-                rows = _NO_ROWS if tile.tensor == AGAIN else decode_tile(whole, part.arrives, self.engine.device)
+                rows = no_rows(tile) if tile.tensor == AGAIN else decode_tile(whole, part.arrives, self.engine.device)
                 with self._change:  # before the acknowledgement, which takes its time
                     self._admission.admit(whole, spec)
+                    if self._inbox and self._inbox[-1][0].frame < tile.frame:
+                        self._inbox.clear()  # nobody waits for them any more
                     self._inbox.append((tile, rows))
                     self._change.notify_all()
         except TileError as error:

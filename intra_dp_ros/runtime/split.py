@@ -58,6 +58,7 @@ class RobotFrame:
         self.merge_s = 0.0
         self.bytes_down = 0
         self.server_busy_s = 0.0
+        self._server_busy_before = 0.0  # by another plan
         self.downlink_s = 0.0
         self.was_beaten = False  # the robot alone had the result before the server
         self.went_on = ""  # why another plan was given up for this one
@@ -93,6 +94,7 @@ class RobotFrame:
         self._sent, self.went_on = sent, "went on by another plan: " + why
         self.began, self.bytes_down, self.merge_s = before.began, before.bytes_down, before.merge_s
         self.busy, self.spans = list(before.busy), list(before.spans)
+        self.server_busy_s = self._server_busy_before = before.server_busy_s
 
     def offer(self, inputs: Sequence[torch.Tensor], sender: TileSender, source: Optional[Source] = None) -> None:
         """Have the server compute a plan in which this side computes nothing; `look` tells when it has."""
@@ -183,7 +185,7 @@ class RobotFrame:
             self.spans.append(Span(DOWNLINK, sent - self.began, now - self.began, "tensor {} rows [{}, {})".format(
                 tile.tensor, tile.start, tile.stop)))
             self.downlink_s = now - sent
-            self.server_busy_s = max(self.server_busy_s, tile.busy)
+            self.server_busy_s = max(self.server_busy_s, self._server_busy_before + tile.busy)
             self.bytes_down += len(tile.data)
             self.merge_s += decode_s
             self._inbox.append((tile, rows))
@@ -283,17 +285,18 @@ class RobotFrame:
             now = time.monotonic()
             if now >= self._next_check:
                 self._next_check = now + _CHECK_S
-                rethink.look()
-                if hedge.may_pause() and not is_gone():
-                    alone.pause(until_late)
+                if not is_gone():
+                    rethink.look()
+                    if hedge.may_pause():
+                        alone.pause(until_late)
 
         def until_late() -> None:
             while not hedge.is_late() and not is_gone():
-                self.look(_CHECK_S)
                 rethink.look()
+                self.look(_CHECK_S)
             hedge.begin()
 
-        self._check = lambda: None  # whatever the link does now, the robot's own run ends
+        self._check = lambda: None  # the server's silence ends nothing now: the robot has the frame by itself
         hedge.begin()
         try:
             outputs = alone.run_alone(inputs, look)

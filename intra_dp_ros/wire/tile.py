@@ -101,6 +101,17 @@ def decode_tile(tile: Tile, specs: Mapping[int, TileSpec], device: Any = "cpu") 
     return torch.from_numpy(array).view(TORCH_DTYPE[spec.dtype]).to(device)
 
 
+def no_rows(tile: Tile) -> torch.Tensor:
+    """What a tile brings that says only that its frame goes on by its plan.
+
+    Raises:
+        TileError: it brings anything.
+    """
+    for field, expected in (("data", b""), ("shape", ()), ("start", 0), ("stop", 0), ("more", False)):
+        _require(tile, field, getattr(tile, field), expected)
+    return torch.empty(0)
+
+
 def probe_tile(robot_id: str, sequence: int, nbytes: int) -> Tile:
     """A tile of `nbytes` random bytes that belong to no tensor: nothing on the way can make them fewer.
 

@@ -50,3 +50,11 @@ def test_what_is_in_flight_goes_first(timeline, plan):
     tensor = timeline.tiling.graph.inputs[0]
     found = rest_s(timeline, plan, LINK, {tensor: 9}, in_flight=500)
     assert found == pytest.approx(500 / 1e4 + 3 * ROW_BYTES / 1e4 + WHOLE_S + 0.002, rel=1e-3)
+
+
+def test_rows_of_inner_tensors_come_anew(timeline):
+    """The robot computes them anew, so they travel again."""
+    plan = cut_plan(timeline.tiling, 1)
+    inner, = (t.tensor for t in plan.transfers if t.direction == UP)
+    assert inner not in timeline.tiling.graph.inputs
+    assert rest_s(timeline, plan, LINK, {inner: ROWS}) == pytest.approx(rest_s(timeline, plan, LINK, {}))

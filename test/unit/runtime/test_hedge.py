@@ -146,11 +146,11 @@ class Uplink:
     """An estimate, and what it would be worth to go on by another plan."""
 
     def __init__(self, link, other_s, alone_s=0.6, is_shared=False):
-        self.rate, self.newest, self.other_s, self.asked = RATE, 0.0, other_s, []
+        self.rate, self.newest, self.age, self.other_s, self.asked = RATE, 0.0, 0.0, other_s, []
         self.rethink = Rethink(link.hedge(RATE, alone_s, 0.12, is_shared), RATE, self, self.find, 0.0)
 
     def sample(self):
-        return SimpleNamespace(up=self.rate)
+        return SimpleNamespace(up=self.rate, age=self.age)
 
     def newest_up(self, since):
         return self.newest
@@ -168,6 +168,13 @@ def test_a_link_that_stays_or_is_unknown_asks_for_nothing():
     uplink = Uplink(Link(), 0.0)
     for rate in (RATE, 1.2 * RATE, 0.8 * RATE, 0.0):
         uplink.looks(rate)
+    assert uplink.asked == []
+
+
+def test_what_was_measured_before_the_frame_tells_nothing_of_it():
+    uplink = Uplink(Link(), None)
+    uplink.age = 1e12
+    uplink.looks(RATE / 4)
     assert uplink.asked == []
 
 
@@ -207,3 +214,17 @@ def test_a_link_that_rose_makes_the_robots_own_rows_no_faster():
                 uplink.looks(4 * RATE)
         else:
             uplink.looks(4 * RATE)
+
+
+def test_the_end_of_a_frame_comes_nearer():
+    """The server needs 0.04 s when all rows are there; robot and server together as long as planned."""
+    for is_shared, expected_s in ((False, 0.04), (True, 0.04)):
+        link = Link()
+        hedge = link.hedge(is_shared=is_shared)
+        for _ in range(10):
+            link.arrive(0.008)
+        assert hedge.left_s(RATE) == pytest.approx(expected_s)
+        link.now += 0.03
+        assert hedge.left_s(RATE) == pytest.approx(expected_s - 0.03)
+        link.now += 0.03
+        assert hedge.left_s(RATE) == 0.0

@@ -13,8 +13,8 @@ from intra_dp_ros.graph.graph import ITEMSIZE
 from intra_dp_ros.graph.registry import TORCH_DTYPE
 from intra_dp_ros.wire import tile as tile_module
 from intra_dp_ros.wire.codec import CodecError, available
-from intra_dp_ros.wire.messages import PROBE, Tile
-from intra_dp_ros.wire.tile import TileError, TileSpec, decode_tile, encode_rows, probe_tile
+from intra_dp_ros.wire.messages import AGAIN, PROBE, Tile
+from intra_dp_ros.wire.tile import TileError, TileSpec, decode_tile, encode_rows, no_rows, probe_tile
 
 torch.set_num_threads(1)
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
@@ -196,3 +196,11 @@ def test_probes():
         assert len(encode_rows(torch.from_numpy(np.frombuffer(probe.data, np.uint8).copy()), "lz4")) > 8192
     with pytest.raises(ValueError, match="-1"):
         probe_tile("robot", 0, -1)
+
+
+@pytest.mark.parametrize("changed", [{"data": b"x"}, {"shape": (1,)}, {"start": 1}, {"stop": 3}, {"more": True}])
+def test_a_tile_that_only_says_something_brings_nothing(changed):
+    word = Tile("r", 7, 1, 2, 0, AGAIN, -1, 0, 0, (), "uint8", "raw", 0, b"")
+    assert no_rows(word).numel() == 0
+    with pytest.raises(TileError, match="tensor -2: {}".format(next(iter(changed)))):
+        no_rows(dataclasses.replace(word, **changed))
