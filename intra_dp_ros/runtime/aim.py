@@ -37,6 +37,11 @@ class Aim:
         self._told: Optional[Tuple[LinkModel, str, Objective]] = None
         self._is_new = False
 
+    @property
+    def load(self) -> float:
+        """Times slower than alone that plans take the server to be."""
+        return self._load.value
+
     def link_at(self, bandwidth: float = 1e6) -> LinkModel:
         """The link at a bandwidth [byte/s], with the codecs of all plans that may still run."""
         return LinkModel(bandwidth, bandwidth, self._trip.value, self._duplex, MESSAGE_S, self.codecs.all, TILE_BYTES)

@@ -2,6 +2,8 @@
 
 Threading: the frame thread chooses; the planner's thread calls `renew`, which replaces what is chosen from as a whole.
 """
+import math
+import time
 from typing import Callable, Collection, Mapping, NamedTuple, Optional, Tuple
 
 from intra_dp_ros.lop.plan import Plan
@@ -16,6 +18,10 @@ from intra_dp_ros.runtime.rethink import Other
 from intra_dp_ros.runtime.sender import Traffic
 
 
+_OLD_S = 0.1  # an estimate of this age does not tell what the link is like now ...
+_FAST_S = 10.0  # ... and it may be worth a trial where it was fast enough for the server so long ago at most [s]
+
+
 class Situation(NamedTuple):
     """What a choice depends on."""
 
@@ -24,6 +30,8 @@ class Situation(NamedTuple):
     timeline: Optional[Timeline]  # that predicts them
     connection: Optional[Connection]
     bandwidth: float  # estimated, up [byte/s]; 0: unknown
+    age_s: float = 0.0  # of that estimate [s]
+    load: float = 1.0  # times slower than alone that the server is
 
 
 class Choice:
@@ -41,6 +49,7 @@ class Choice:
         self._link_at = link_at
         self._expectation = Expectation(local_s)
         self._rung: Optional[int] = None
+        self._was_fast = -math.inf  # when a frame was last begun with the server [s]
         self.parts: Mapping[int, Part] = {}  #: epoch -> of the robot
 
     def renew(self, parts: Mapping[int, Part]) -> None:
@@ -71,7 +80,10 @@ class Choice:
         if why_not and now.strategy == "intra_dp":  # a baseline runs as its authors would have it
             return self.local, why_not
         part = self._confirmed(plan.epoch, now.connection)
-        return (self.local, "the server does not have the plan yet") if part is None else (part, "")
+        if part is None:
+            return self.local, "the server does not have the plan yet"
+        self._was_fast = time.monotonic()
+        return part, ""
 
     def risen(self, now: Situation, within_s: float) -> Optional[Other]:
         """The plan of the moment, for a frame that the robot began alone, if it is expected to take at most so long."""
@@ -98,13 +110,34 @@ class Choice:
         left_s = rest_s(now.timeline, part.plan, self._link_at(now.bandwidth), sent, traffic.in_flight)
         return Other(part, self.expected_s(part, left_s), now.bandwidth)
 
+    def trial(self, now: Situation) -> Optional[Part]:
+        """The plan to find out by what the link is like, for a frame that the robot begins alone; None: it is known.
+
+        Of those by which the server computes everything, the one that asks least of the link.  None for a busy server,
+        whom that would cost more than the robot gains, on links that have been slow for long, and on those too slow for
+        any plan, where signs of life would wait behind it.
+        """
+        if now.age_s < _OLD_S or time.monotonic() - self._was_fast > _FAST_S or now.load > 1.0:
+            return None
+        if not self._may_split(now) or now.bandwidth < now.table.rungs[min(1, len(now.table.rungs) - 1)].bandwidth:
+            return None
+        parts = (self._runnable(rung.plan, now) for rung in now.table.rungs if _is_in_rows(rung.plan))
+        return next((part for part in parts if part is not None and not part.is_shared), None)
+
     def _of_the_moment(self, now: Situation) -> Optional[Part]:
         """The plan for the bandwidth of now, if it can be run with the server at once."""
-        if now.strategy != "intra_dp":  # it was changed in mid-frame; a baseline's frames keep to their plan
+        if not self._may_split(now) or now.bandwidth <= 0:
             return None
-        if now.connection is None or not now.connection.is_alive or now.table is None or now.bandwidth <= 0:
-            return None
-        plan = now.table.rungs[now.table.lookup(now.bandwidth)].plan
+        return self._runnable(now.table.rungs[now.table.lookup(now.bandwidth)].plan, now)
+
+    @staticmethod
+    def _may_split(now: Situation) -> bool:
+        """Whether a frame may change its plan; the strategy may have been changed, and baselines' frames do not."""
+        return (now.strategy == "intra_dp" and now.table is not None and now.connection is not None
+                and now.connection.is_alive)
+
+    def _runnable(self, plan: Plan, now: Situation) -> Optional[Part]:
+        """A plan with the server that can be run at once."""
         if plan.is_local or self._expectation.correction.why_not(plan.epoch):
             return None
         return self._confirmed(plan.epoch, now.connection)

@@ -3,6 +3,10 @@
 The counterpart of computing beside a link that fell (`hedge.Beside`): where the server computes all of it, the robot
 computes on, its inputs go up, and whoever has the frame first answers.  Where both compute, the robot begins anew.
 
+Who computes alone sends nothing, and probes are few, so a link that has risen would go unnoticed for some frames.  Once
+the estimate is old, a frame is therefore given to the server from its beginning, until its own rows tell that the link
+is still too slow for it, and now and then again.  A robot that computes takes no more energy for it.
+
 Threading: the frame thread.
 """
 import time
@@ -10,6 +14,7 @@ from typing import Callable, Optional, Sequence, Tuple
 
 import torch
 
+from intra_dp_ros.runtime.offer import Offer
 from intra_dp_ros.runtime.part import Part
 from intra_dp_ros.runtime.rethink import Again, Other
 from intra_dp_ros.runtime.split import Complete, RobotFrame
@@ -26,18 +31,18 @@ class Rise:
         alone_s: what the robot needs for the frame, from now on [s].
         rate: of the uplink when the frame began [byte/s].
         choose: (seconds left on the robot) -> a plan that is clearly sooner, or None.
-        begin: makes the frame of a part by which the server computes everything, and sends its inputs.
-
-    Attributes:
-        helped: the frame that the server computes; None: it does not.
+        offer: of the frame to the server.
+        trial: the plan to find out by what the link is like, if that is not known any more; or None.
     """
 
-    def __init__(self, alone_s: float, rate: float, choose: Callable[[float], Optional[Other]],
-                 begin: Callable[[Part], RobotFrame]) -> None:
+    def __init__(self, alone_s: float, rate: float, choose: Callable[[float], Optional[Other]], offer: Offer,
+                 trial: Optional[Part] = None) -> None:
         now = time.monotonic()
         self._done, self._next = now + alone_s, now + _LOOK_S
-        self._rate, self._choose, self._begin = rate, choose, begin
-        self.helped: Optional[RobotFrame] = None
+        self._rate, self._choose, self._offer = rate, choose, offer
+        self._is_decided = False  # whether the server is to have all of the frame
+        if trial is not None:
+            offer.begin(trial)
 
     def run(self, frame: RobotFrame, inputs: Sequence[torch.Tensor]) -> Tuple[RobotFrame, Tuple[torch.Tensor, ...]]:
         """The frame that answers, the robot's or the helped one, and its outputs.
@@ -48,8 +53,9 @@ class Rise:
         try:
             return frame, frame.run_alone(inputs, self.look)
         except Complete:
-            self.helped.add(frame, "begun alone")
-            return self.helped, self.helped.outputs()
+            helped = self._offer.helped
+            helped.add(frame, "begun alone")
+            return helped, helped.outputs()
 
     def look(self) -> None:
         """Asked between the robot's operators.
@@ -58,15 +64,20 @@ class Rise:
             Complete: the server has the frame.
             Again: the robot has its part in it from now on.
         """
-        if self.helped is not None:
-            self.helped.look()
-            return
+        if self._offer.helped is not None:
+            self._offer.helped.look()
         now = time.monotonic()
-        if now >= self._next:
-            self._next = now + _LOOK_S
-            other = self._choose(self._done - now)
-            if other is None:
-                return
+        if self._is_decided or now < self._next:
+            return
+        self._next = now + _LOOK_S
+        other = self._choose(self._done - now)
+        if other is not None:
             if other.part.is_shared:
                 raise Again(other, self._rate)
-            self.helped = self._begin(other.part)
+            self._is_decided = True
+            if self._offer.helped is None:
+                self._offer.begin(other.part)
+            else:
+                self._offer.go_on()
+        elif self._offer.helped is not None:
+            self._offer.watch(self._done - now)

@@ -218,7 +218,8 @@ class Robot:
 
     def _situation(self) -> Situation:
         name = searched(self.strategy)
-        return Situation(name, self._planner.table(name), self._planner.timeline, self.connection, self.uplink)
+        return Situation(name, self._planner.table(name), self._planner.timeline, self.connection, self.uplink,
+                         self._uplink.age_s, self._aim.load)
 
     @property
     def _adapts(self) -> bool:

@@ -7,7 +7,7 @@ Threading: `run` on the frame thread; link threads read `frame`, which is replac
 """
 import time
 from dataclasses import replace
-from typing import Callable, Collection, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Collection, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 
@@ -17,6 +17,7 @@ from intra_dp_ros.runtime.choice import Choice, Situation
 from intra_dp_ros.runtime.connection import Connection
 from intra_dp_ros.runtime.engine import Engine
 from intra_dp_ros.runtime.hedge import Beside
+from intra_dp_ros.runtime.offer import Offer
 from intra_dp_ros.runtime.pace import Pace
 from intra_dp_ros.runtime.part import Part
 from intra_dp_ros.runtime.rethink import Again, Other
@@ -93,28 +94,26 @@ class Runner:
 
     def _run_alone(self, ask: Ask, frame: RobotFrame, rate: float) -> Ran:
         """On the robot, until the link has risen and the server is clearly sooner."""
-        def begin(part: Part) -> RobotFrame:
+        def make(part: Part) -> RobotFrame:
             self._begin_sending(ask, part)
             helped = self.frame = self._new(part)
             helped.began = frame.began
-            helped.offer(ask.inputs, self._sender, ask.source)
             return helped
 
         if not ask.adapts:
             return Ran(frame, frame.run_alone(ask.inputs), Traffic(), stats.LOCAL, "")
+        offer = Offer(ask.inputs, ask.source, self._sender, self._bandwidth, make)
         rise = Rise(self._choice.alone_s, rate, lambda left_s: self._choice.risen(self._situation(), WORTH * left_s),
-                    begin)
+                    offer, self._choice.trial(self._situation()))
         try:
             found, outputs = rise.run(frame, ask.inputs)
         except Again as again:
-            part, expected_s, rate = again.other
-            after = self.frame = self._new(part)
-            self._begin_sending(ask, part)
-            after.follow(frame, {}, str(again))
-            return self._run_split(ask, after, expected_s, rate)
-        if rise.helped is not None:
+            after = self._go_on(frame, again, lambda part: (
+                self._begin_sending(ask, part) if offer.helped is None else self._sender.change(part.plan.epoch)))
+            return self._run_split(ask, after, again.other.expected_s, again.other.rate)
+        if offer.helped is not None:
             self._sender.abandon()
-        traffic = Traffic() if rise.helped is None else self._sender.traffic()
+        traffic = Traffic() if offer.helped is None else self._sender.traffic()
         if found is frame:
             return Ran(found, outputs, traffic, stats.LOCAL, "")
         return Ran(found, outputs, traffic, stats.SPLIT, "begun on the robot; the link rose, and the server was sooner")
@@ -133,11 +132,9 @@ class Runner:
                     lambda now: self._other(now, frame.part, past))
                 break
             except Again as again:
-                part, expected_s, rate = again.other
-                past.add(part.plan.epoch)
-                after = self.frame = self._new(part)  # before the server can answer by its plan
-                after.follow(frame, sender.change(part.plan.epoch), str(again))
-                frame = after
+                frame = self._go_on(frame, again, lambda part: sender.change(part.plan.epoch))
+                past.add(frame.part.plan.epoch)
+                _, expected_s, rate = again.other
             except TakeOver as why:
                 sender.abandon()
                 alone = self._new(self._choice.local)
@@ -158,9 +155,22 @@ class Runner:
         return self._choice.other(self._situation()._replace(bandwidth=rate), under, past, sender.sent,
                                   sender.traffic())
 
-    def _begin_sending(self, ask: Ask, part: Part) -> None:
+    def _go_on(self, frame: RobotFrame, again: Again, send: Callable[[Part], Mapping[int, int]]) -> RobotFrame:
+        """The frame that another one goes on as.
+
+        Args:
+            send: makes the sender go on by a part; tensor -> one past the last row of it that was sent before.
+        """
+        part = again.other.part
+        after = self.frame = self._new(part)  # before the server can answer by its plan
+        after.follow(frame, send(part), str(again))
+        return after
+
+    def _begin_sending(self, ask: Ask, part: Part) -> Mapping[int, int]:
+        """A new frame of the sender: no row of it was sent before."""
         # The session of now: it may have been opened since the frame began on the robot alone.
         self._sender.begin(replace(ask.key, session=self._connection.session, epoch=part.plan.epoch))
+        return {}
 
     def _new(self, part: Part) -> RobotFrame:
         return RobotFrame(self._engine, part, Pace(self._slowdown))

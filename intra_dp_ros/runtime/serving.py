@@ -285,7 +285,7 @@ class RobotSession:
             self._inputs[1].append((tile.tensor, tile.start, rows))
 
     def _end(self) -> None:
-        """The frame is done or given up: only its times are asked for afterwards, and its inputs' rows."""
+        """The frame is done or given up: only its times are asked for afterwards; its inputs' rows stay (`_keep`)."""
         frame, self._current = self._current, None
         if frame is not None:
             frame.stream = None

@@ -97,8 +97,11 @@ class RobotFrame:
         self.server_busy_s = self._server_busy_before = before.server_busy_s
 
     def offer(self, inputs: Sequence[torch.Tensor], sender: TileSender, source: Optional[Source] = None) -> None:
-        """Have the server compute a plan in which this side computes nothing; `look` tells when it has."""
-        self._sender = sender
+        """Have the server compute a plan in which this side computes nothing; `look` tells when it has.
+
+        What the sender has sent of the frame already is not sent again.
+        """
+        self._sender, self._sent = sender, sender.sent
         self._send_inputs(inputs, source)
 
     def look(self, seconds: float = 0.0) -> None:
@@ -138,8 +141,9 @@ class RobotFrame:
         self._sender = sender
         hedge = rethink = None
         if beside is not None:
-            hedge = Hedge(beside, time.monotonic(), sender.traffic, lambda: pulse.rtt, is_shared=self.part.is_shared)
-            rethink = Rethink(hedge, beside.rate, bandwidth, find, time.monotonic())
+            now = time.monotonic()
+            hedge = Hedge(beside, now, sender.traffic, lambda: pulse.rtt, is_shared=self.part.is_shared)
+            rethink = Rethink(hedge, beside.rate, bandwidth, find, now)
 
         def check() -> None:
             now = time.monotonic()

@@ -163,3 +163,62 @@ def test_a_link_that_rises_in_mid_frame(recording, tmp_path, cable, adaptive):
         assert answered(robot, next(source)).outcome in ("split", "local")
     finally:
         robot.close()
+
+
+class Whole(torch.nn.Module):
+    """Nothing to divide: every row depends on all of the image, and what is inside is larger than the image."""
+
+    def __init__(self):
+        super().__init__()
+        self.convs = torch.nn.ModuleList([torch.nn.Conv2d(3, 8, 3, 1, 1),
+                                          *(torch.nn.Conv2d(8, 8, 3, 1, 1) for _ in range(12))])
+
+    def forward(self, image):
+        x = image.permute(0, 3, 1, 2).float()
+        x = x - x.mean()
+        for conv in self.convs:
+            x = torch.relu(conv(x))
+        return x.mean((2, 3))
+
+
+@pytest.mark.parametrize("adaptive", [True, False])
+def test_who_computes_alone_finds_out_that_the_link_has_risen(tmp_path, cable, adaptive):
+    """Without any probe: a frame's own rows tell, as far as it takes to know."""
+    torch.manual_seed(1)
+    source, alone = images(), []
+    image = next(source)
+    net = Whole().eval()
+    with torch.no_grad():
+        net(image)
+        began = time.thread_time()
+        net(image)
+    slowdown = max(1.0, 0.2 / (time.thread_time() - began))  # a robot that takes about 0.2 s
+    cable.start_server()
+    robot = make_robot(record(net, (image,)), tmp_path, cable, strategy="intra_dp", adaptive=adaptive,
+                       slowdown=slowdown)
+
+    def is_slow():
+        stats = answered(robot, next(source))
+        return stats.outcome == "local" and not stats.reason
+
+    def tells():
+        robot.probe_every(0.05)
+        cable.shaper.trace = Trace.constant(8e6)
+        until(lambda: answered(robot, next(source)).outcome == "split", "a split frame")
+        cable.shaper.trace = Trace.constant(3e5)
+        until(is_slow, "a local frame")
+        robot.probe_every(math.inf)
+        time.sleep(0.15)  # an estimate of this age tells nothing
+        alone.append(answered(robot, next(source)))
+        cable.shaper.trace = Trace.constant(3e7)
+        return any(answered(robot, next(source)).outcome == "split" for _ in range(3))
+
+    try:
+        ready(robot, "intra_dp")
+        if adaptive:
+            until(lambda: tells() and alone[-1].outcome == "local" and 0 < alone[-1].bytes_up < image.numel(),
+                  "a trial, and a frame for the server")
+        else:
+            assert not tells() and not alone[-1].bytes_up
+    finally:
+        robot.close()

@@ -141,3 +141,22 @@ def test_a_frame_is_not_given_to_a_plan_that_rests():
     for _ in range(20):
         choice.learn(part, 0.4, 5.0)  # far slower than the robot alone
     assert choice.risen(now, 1.0) is None
+
+
+def test_which_plan_a_trial_takes_and_when_there_is_none():
+    plans = [SimpleNamespace(epoch=e, is_local=not e, predicted_ms=400.0, transfers=[SimpleNamespace(codec=codec)])
+             for e, codec in ((0, "raw"), (1, "raw"), (2, "source"), (3, "raw"), (4, "raw"))]
+    parts = {p.epoch: SimpleNamespace(plan=p, is_shared=p.epoch < 2) for p in plans}
+    choice = Choice(parts[0], 0.5, lambda bandwidth: None)
+    choice.renew(parts)
+    rungs = [SimpleNamespace(plan=p, bandwidth=1e6 * k) for k, p in enumerate([plans[0], *plans])]
+    table = SimpleNamespace(rungs=rungs, lookup=lambda bandwidth, current=None: round(bandwidth / 1e6))
+    alive = SimpleNamespace(is_alive=True, confirmed={1, 2, 3, 4})
+    now = Situation("intra_dp", table, None, alive, 1e6, age_s=0.5)
+    assert choice.trial(now) is None  # the link has never been fast enough
+    assert choice.plan_for(now._replace(bandwidth=5e6)) == (parts[4], "")
+    assert choice.trial(now) is parts[3]  # 1 leaves work to the robot, the rows of 2 are one piece
+    for other in (dict(age_s=0.05), dict(load=2.0), dict(bandwidth=0.9e6), dict(strategy="offload"), dict(table=None),
+                  dict(connection=None), dict(connection=SimpleNamespace(is_alive=False, confirmed={3}))):
+        assert choice.trial(now._replace(**other)) is None, other
+    assert choice.trial(now._replace(connection=SimpleNamespace(is_alive=True, confirmed={1, 4}))) is parts[4]

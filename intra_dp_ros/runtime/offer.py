@@ -1,0 +1,70 @@
+"""The server's part in a frame that the robot computes alone: its rows go up beside, and what comes back may be sooner.
+
+Threading: the frame thread.
+"""
+import time
+from typing import Callable, Optional, Sequence
+
+import torch
+
+from intra_dp_ros.runtime.bandwidth import BandwidthEstimator
+from intra_dp_ros.runtime.part import Part
+from intra_dp_ros.runtime.sender import TileSender
+from intra_dp_ros.runtime.split import RobotFrame
+from intra_dp_ros.wire.source import Source
+
+_PAUSE_S = 0.2  # before a link that was too slow is tried again
+
+
+class Offer:
+    """Of one frame.
+
+    Args:
+        inputs, source: of the frame.
+        sender: of the uplink.
+        bandwidth: of the link.
+        make: (part) -> the frame that takes what the server computes under it; the sender has begun to send by it.
+
+    Attributes:
+        helped: that frame; None: nothing was given to the server.
+    """
+
+    def __init__(self, inputs: Sequence[torch.Tensor], source: Optional[Source], sender: TileSender,
+                 bandwidth: BandwidthEstimator, make: Callable[[Part], RobotFrame]) -> None:
+        self.helped: Optional[RobotFrame] = None
+        self._inputs, self._source, self._sender, self._bandwidth = inputs, source, sender, bandwidth
+        self._make = make
+        self._since = 0.0  # when sending began, or went on (monotonic) [s]
+        self._held: Optional[float] = None  # when it paused; None: it does not (monotonic) [s]
+
+    def begin(self, part: Part) -> None:
+        """Give the frame to the server, under a plan in which it computes everything; once in a frame."""
+        self.helped = self._make(part)
+        self._send()
+
+    def go_on(self) -> None:
+        """Send what was held back."""
+        if self._held is not None:
+            self._send()
+
+    def watch(self, left_s: float) -> None:
+        """Hold the rest back while the link is too slow to carry it in so many seconds; what is on its way stays."""
+        now = time.monotonic()
+        if self._held is None:
+            if self._is_late(left_s, now):
+                self._sender.abandon()
+                self._held = now
+        elif now - self._held > _PAUSE_S:
+            self._send()
+
+    def _send(self) -> None:
+        self._since, self._held = time.monotonic(), None
+        self.helped.offer(self._inputs, self._sender, self._source)
+
+    def _is_late(self, left_s: float, now: float) -> bool:
+        """As the frame's own rows have shown since sending went on."""
+        newest, sample = self._bandwidth.newest_up(self._since), self._bandwidth.sample()
+        if not newest and sample.age > now - self._since:
+            return False  # none of them has told anything yet
+        traffic = self._sender.traffic()
+        return traffic.in_flight + traffic.queued > max(newest, sample.up) * left_s
