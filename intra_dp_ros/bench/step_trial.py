@@ -3,7 +3,7 @@
 A step at time t into a frame cannot cost less than t plus a whole frame on the robot, unless the robot had computed all
 along: that is what a robot would need that knew of the step the moment it happens.  A frame that the robot computes
 alone when the link rises takes a whole local frame, unless the rise is noticed in time for the server to be sooner:
-often that is the frame after, since only a probe tells of a rise.
+by a probe, or by rows of the frame that are sent to find out.
 """
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
@@ -11,10 +11,12 @@ import numpy as np
 
 from intra_dp_ros.bench.plots import FAINT, INK, figure, save, title
 from intra_dp_ros.bench.summary import number
+from intra_dp_ros.runtime.stats import LOCAL
 
 LIMIT = 1.2  # what a frame should take at most, in frames on the robot alone
 _LEAST = 0.7  # of the higher rate the lower one is at most this share, or it is no step
 _COLOURS = {True: "#009E73", False: "#D55E00"}
+_GIVEN = "begun on the robot"  # in the reason of a frame that the server finished
 _WORDS = {True: "adapts in mid-frame", False: "keeps to its plan"}
 
 
@@ -40,14 +42,14 @@ def rises(frames: Sequence[Mapping[str, Any]], changes: Changes, local_s: float)
 
 
 def hits(frames: Sequence[Mapping[str, Any]], changes: Changes, local_s: float) -> List[Hit]:
-    """The split frames in whose middle the link fell.
+    """The frames begun with the server in whose middle the link fell.
 
     Args:
         frames: `Blocks.frames`.
         changes: of the rate, as the shaper made them: up to a tenth of a second after the trace's.
         local_s: a frame on the robot alone.
     """
-    return [hit for frame in frames if frame["bytes_up"] > 0
+    return [hit for frame in frames if frame["outcome"] != LOCAL and _GIVEN not in frame["reason"]
             for hit in _within(frame, _moments(changes, lambda before, after: after < _LEAST * before), local_s)]
 
 
@@ -79,7 +81,7 @@ def figures(frames: Sequence[Mapping[str, Any]], changes: Changes, local_s: floa
 
     found, risen = hits(frames, changes, local_s), rises(frames, changes, local_s)
     latency, floor = [h.latency for h in found], [h.after + 1.0 for h in found]
-    given = _that("begun on the robot", frames, local_s)  # and the server finished them
+    given = _that(_GIVEN, frames, local_s)  # and the server finished them
     went_on = _that("went on by another plan", frames, local_s)
     return {"adaptive": is_adaptive, "hits": [list(h) for h in found], "latency_median": of(latency, 50),
             "latency_max": of(latency, 100), "floor_median": of(floor, 50), "floor_max": of(floor, 100),

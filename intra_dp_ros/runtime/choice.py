@@ -82,7 +82,8 @@ class Choice:
         part = self._confirmed(plan.epoch, now.connection)
         if part is None:
             return self.local, "the server does not have the plan yet"
-        self._was_fast = time.monotonic()
+        if now.bandwidth > 0 and now.strategy == "intra_dp":
+            self._was_fast = time.monotonic()
         return part, ""
 
     def risen(self, now: Situation, within_s: float) -> Optional[Other]:
@@ -111,15 +112,15 @@ class Choice:
         return Other(part, self.expected_s(part, left_s), now.bandwidth)
 
     def trial(self, now: Situation) -> Optional[Part]:
-        """The plan to find out by what the link is like, for a frame that the robot begins alone; None: it is known.
+        """The plan to find out by what the link is like, for a frame that the robot begins alone; None: no trial.
 
-        Of those by which the server computes everything, the one that asks least of the link.  None for a busy server,
-        whom that would cost more than the robot gains, on links that have been slow for long, and on those too slow for
-        any plan, where signs of life would wait behind it.
+        Of those by which the server computes everything, the one that asks least of the link.  None where the link is
+        known, has been slow for long, or is too slow for any plan, so that signs of life would wait behind it; and for
+        a busy server, whom it would cost more than the robot gains.
         """
         if now.age_s < _OLD_S or time.monotonic() - self._was_fast > _FAST_S or now.load > 1.0:
             return None
-        if not self._may_split(now) or now.bandwidth < now.table.rungs[min(1, len(now.table.rungs) - 1)].bandwidth:
+        if not self._may_split(now) or 0 < now.bandwidth < now.table.rungs[min(1, len(now.table.rungs) - 1)].bandwidth:
             return None
         parts = (self._runnable(rung.plan, now) for rung in now.table.rungs if _is_in_rows(rung.plan))
         return next((part for part in parts if part is not None and not part.is_shared), None)

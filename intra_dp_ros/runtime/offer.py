@@ -22,6 +22,7 @@ class Offer:
     Args:
         inputs, source: of the frame.
         sender: of the uplink.
+        session: with the server, now.
         bandwidth: of the link.
         make: (part) -> the frame that takes what the server computes under it; the sender has begun to send by it.
 
@@ -30,41 +31,50 @@ class Offer:
     """
 
     def __init__(self, inputs: Sequence[torch.Tensor], source: Optional[Source], sender: TileSender,
-                 bandwidth: BandwidthEstimator, make: Callable[[Part], RobotFrame]) -> None:
+                 session: Callable[[], int], bandwidth: BandwidthEstimator, make: Callable[[Part], RobotFrame]) -> None:
         self.helped: Optional[RobotFrame] = None
         self._inputs, self._source, self._sender, self._bandwidth = inputs, source, sender, bandwidth
-        self._make = make
+        self._session, self._make = session, make
         self._since = 0.0  # when sending began, or went on (monotonic) [s]
         self._held: Optional[float] = None  # when it paused; None: it does not (monotonic) [s]
 
+    @property
+    def is_held(self) -> bool:
+        """Whether the rest waits for a faster link."""
+        return self._held is not None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the server that has the frame's rows is not there any more."""
+        return self.helped is not None and self._sender.session != self._session()
+
     def begin(self, part: Part) -> None:
-        """Give the frame to the server, under a plan in which it computes everything; once in a frame."""
+        """Give the frame to the server, under a plan in which it computes everything; once in a session."""
         self.helped = self._make(part)
         self._send()
 
     def go_on(self) -> None:
-        """Send what was held back."""
-        if self._held is not None:
+        """Send what was held back; all of it where another server has to begin anew."""
+        if self.is_lost:
+            self.begin(self.helped.part)
+        else:
             self._send()
 
     def watch(self, left_s: float) -> None:
         """Hold the rest back while the link is too slow to carry it in so many seconds; what is on its way stays."""
         now = time.monotonic()
         if self._held is None:
-            if self._is_late(left_s, now):
-                self._sender.abandon()
+            if self._is_late(left_s):
+                self._sender.hold()
                 self._held = now
         elif now - self._held > _PAUSE_S:
-            self._send()
+            self.go_on()
 
     def _send(self) -> None:
         self._since, self._held = time.monotonic(), None
         self.helped.offer(self._inputs, self._sender, self._source)
 
-    def _is_late(self, left_s: float, now: float) -> bool:
-        """As the frame's own rows have shown since sending went on."""
-        newest, sample = self._bandwidth.newest_up(self._since), self._bandwidth.sample()
-        if not newest and sample.age > now - self._since:
-            return False  # none of them has told anything yet
-        traffic = self._sender.traffic()
-        return traffic.in_flight + traffic.queued > max(newest, sample.up) * left_s
+    def _is_late(self, left_s: float) -> bool:
+        """As the frame's own rows have shown since sending went on; the estimate also weighs what came before."""
+        rate, traffic = self._bandwidth.newest_up(self._since), self._sender.traffic()
+        return rate > 0 and left_s > 0 and traffic.queued > 0 and traffic.in_flight + traffic.queued > rate * left_s

@@ -40,7 +40,7 @@ class Rise:
         now = time.monotonic()
         self._done, self._next = now + alone_s, now + _LOOK_S
         self._rate, self._choose, self._offer = rate, choose, offer
-        self._is_decided = False  # whether the server is to have all of the frame
+        self._is_given = False  # to the server, whatever the link does
         if trial is not None:
             offer.begin(trial)
 
@@ -64,20 +64,24 @@ class Rise:
             Complete: the server has the frame.
             Again: the robot has its part in it from now on.
         """
-        if self._offer.helped is not None:
-            self._offer.helped.look()
+        offer = self._offer
+        if offer.helped is not None:
+            offer.helped.look()
         now = time.monotonic()
-        if self._is_decided or now < self._next:
+        if self._is_given or now < self._next:
             return
-        self._next = now + _LOOK_S
-        other = self._choose(self._done - now)
-        if other is not None:
-            if other.part.is_shared:
-                raise Again(other, self._rate)
-            self._is_decided = True
-            if self._offer.helped is None:
-                self._offer.begin(other.part)
-            else:
-                self._offer.go_on()
-        elif self._offer.helped is not None:
-            self._offer.watch(self._done - now)
+        self._next, left_s = now + _LOOK_S, self._done - now
+        if offer.helped is not None and not offer.is_held:  # on its way, and as far as is known the server is sooner
+            offer.watch(left_s)
+            return
+        other = self._choose(left_s)
+        if other is None:
+            if offer.helped is not None:
+                offer.watch(left_s)
+        elif other.part.is_shared:
+            raise Again(other, self._rate)
+        elif offer.helped is None:
+            self._is_given = True
+            offer.begin(other.part)
+        else:  # by the plan that it began by: its rows are there
+            offer.go_on()

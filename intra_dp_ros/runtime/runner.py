@@ -102,15 +102,17 @@ class Runner:
 
         if not ask.adapts:
             return Ran(frame, frame.run_alone(ask.inputs), Traffic(), stats.LOCAL, "")
-        offer = Offer(ask.inputs, ask.source, self._sender, self._bandwidth, make)
+        offer = Offer(ask.inputs, ask.source, self._sender, lambda: self._connection.session, self._bandwidth, make)
         rise = Rise(self._choice.alone_s, rate, lambda left_s: self._choice.risen(self._situation(), WORTH * left_s),
                     offer, self._choice.trial(self._situation()))
         try:
             found, outputs = rise.run(frame, ask.inputs)
         except Again as again:
+            is_new = offer.helped is None or offer.is_lost
             after = self._go_on(frame, again, lambda part: (
-                self._begin_sending(ask, part) if offer.helped is None else self._sender.change(part.plan.epoch)))
-            return self._run_split(ask, after, again.other.expected_s, again.other.rate)
+                self._begin_sending(ask, part) if is_new else self._sender.change(part.plan.epoch)))
+            return self._run_split(ask, after, again.other.expected_s, again.other.rate,
+                                   () if is_new else (offer.helped.part.plan.epoch,))
         if offer.helped is not None:
             self._sender.abandon()
         traffic = Traffic() if offer.helped is None else self._sender.traffic()
@@ -118,9 +120,14 @@ class Runner:
             return Ran(found, outputs, traffic, stats.LOCAL, "")
         return Ran(found, outputs, traffic, stats.SPLIT, "begun on the robot; the link rose, and the server was sooner")
 
-    def _run_split(self, ask: Ask, frame: RobotFrame, expected_s: float, rate: float) -> Ran:
-        """By the frame's plan, or by those that it goes on by; `sender.begin` was called."""
-        sender, past = self._sender, {frame.part.plan.epoch}
+    def _run_split(self, ask: Ask, frame: RobotFrame, expected_s: float, rate: float, before: Collection[int] = ()
+                   ) -> Ran:
+        """By the frame's plan, or by those that it goes on by; `sender.begin` was called.
+
+        Args:
+            before: epochs of plans that the server had the frame by before.
+        """
+        sender, past = self._sender, {frame.part.plan.epoch, *before}
         while True:
             latest_s = time.monotonic() - frame.began + expected_s + DEADLINE_LOCALS * self._local_s
             try:

@@ -174,6 +174,11 @@ class TileSender:
         with self._change:
             return dict(self._sent)
 
+    def hold(self) -> None:
+        """Take back what is queued; what is in flight stays there, and the rest may be put again."""
+        with self._change:
+            self._take_back()
+
     def abandon(self) -> None:
         """Drop what is queued; the totals of the frame stay."""
         with self._change:

@@ -6,20 +6,20 @@ from intra_dp_ros.bench.traces import open_trace
 
 
 def frame(began, latency_ms, **other):
-    return dict({"sent": 50.0 + began, "latency_ms": latency_ms, "bytes_up": 1, "outcome": "split", "reason": ""},
+    return dict({"sent": 50.0 + began, "latency_ms": latency_ms, "outcome": "split", "reason": ""},
                 **other)
 
 
 CHANGES = [(50.0 + when, rate) for when, rate in (
     (0.0, 12e6), (2.0, 5e5), (3.0, 12e6), (5.0, 5e5), (6.0, 12e6), (8.0, 5e5), (9.0, 12e6), (11.0, 5e5))]
 FRAMES = [frame(1.5, 400), frame(1.9, 500), frame(2.9, 300), frame(10.8, 250, reason="late"),
-          frame(4.9, 200, bytes_up=0, outcome="local")]
-RISING = [frame(2.9, 400, bytes_up=0, outcome="local"), frame(2.8, 300, reason="begun on the robot; it rose"),
+          frame(4.9, 200, outcome="local"), frame(4.9, 200, reason="begun on the robot; it rose")]
+RISING = [frame(2.9, 400, outcome="local"), frame(2.8, 300, reason="begun on the robot; it rose"),
           frame(2.95, 200, reason="went on by another plan: it rose"),
-          frame(2.95, 20), frame(3.1, 400, bytes_up=0, outcome="local")]
+          frame(2.95, 20), frame(3.1, 400, outcome="local")]
 
 
-def test_only_split_frames_that_a_fall_meets_count():
+def test_only_frames_begun_with_the_server_that_a_fall_meets_count():
     found = step_trial.hits(FRAMES, CHANGES, 0.4)
     assert [tuple(h) for h in found] == [pytest.approx((0.25, 1.25)), pytest.approx((0.5, 0.625))]
 

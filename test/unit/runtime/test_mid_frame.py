@@ -9,7 +9,8 @@ import torch
 from one_process import answered, images, make_robot, ready, until
 
 from intra_dp_ros.graph.record import record
-from intra_dp_ros.runtime import rethink
+from intra_dp_ros.runtime import offer, rethink, rise
+from intra_dp_ros.runtime.offer import Offer
 from intra_dp_ros.runtime.rethink import Other
 from intra_dp_ros.runtime.split import RobotFrame
 from intra_dp_ros.wire.shaper import Trace
@@ -161,6 +162,51 @@ def test_a_link_that_rises_in_mid_frame(recording, tmp_path, cable, adaptive):
         else:
             assert not any([rises() for _ in range(2)]), outcomes
         assert answered(robot, next(source)).outcome in ("split", "local")
+    finally:
+        robot.close()
+
+
+def test_frames_begun_alone_and_given_to_the_server_at_any_moment_are_exact(recording, tmp_path, cable, monkeypatch):
+    """Held back, gone on with, and ended by any other plan: the link has nothing to do with it."""
+    cable.start_server()
+    robot = make_robot(recording, tmp_path, cable, strategy="intra_dp", slowdown=100.0)
+    draw, source, words, tried = random.Random(5), images(), [], []
+    choice = robot._choice
+    monkeypatch.setattr(rise, "_LOOK_S", 0.0)
+    monkeypatch.setattr(offer, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(rethink, "_CHANGED", 1.0)
+    monkeypatch.setattr(rethink, "_WORTH", math.inf)
+    monkeypatch.setattr(Offer, "_is_late", lambda self, left_s: draw.random() < 0.3)
+
+    def confirmed(past=()):
+        return [p for e, p in choice.parts.items() if e in robot.connection.confirmed and e not in past]
+
+    def trial(now):
+        tried[:] = [draw.choice([p for p in confirmed() if not p.is_shared])]
+        return tried[0]
+
+    def other(now, under, past, sent, traffic):
+        """The trial's plan as well, unless the frame was under it: the server takes none twice."""
+        plans = [p for p in tried if p.plan.epoch not in past] or confirmed(past)
+        return Other(draw.choice(plans), 1.0, 8e6) if plans and draw.random() < 0.5 else None
+
+    def risen(now, within_s):
+        return Other(draw.choice(confirmed()), 1.0, 8e6) if draw.random() < 0.3 else None
+    try:
+        ready(robot, "intra_dp")
+        monkeypatch.setattr(choice, "plan_for", lambda now: (choice.local, ""))
+        monkeypatch.setattr(choice, "trial", trial)
+        monkeypatch.setattr(choice, "risen", risen)
+        monkeypatch.setattr(choice, "other", other)
+
+        def enough():
+            for rate in (5e5, 2e6, 8e6):
+                cable.shaper.trace = Trace.constant(rate)
+                stats = answered(robot, next(source))
+                assert "refused" not in stats.reason and "dropped" not in stats.reason, stats.reason
+                words.append(" ".join(stats.reason.split()[:3]) or stats.outcome)
+            return all(words.count(w) >= 3 for w in ("begun on the", "went on by"))
+        until(enough, "frames given to the server")
     finally:
         robot.close()
 
