@@ -91,11 +91,14 @@ def write_report(cells: Sequence[Mapping[str, Any]], path: str, arguments: Seque
                   *(x for (model, trace), found in studied.items()
                     for x in ("{}, {}: {}".format(model, trace, take_back.in_words(found)), "")),
                   "![When the link fell and what the frame took]({}_steps.png)".format(os.path.basename(stem)), ""]
-    estimated = estimator_trial.table([*compared, *several])
+    alone = [cell for cell in cells if set(cell["strategies"]) == {"intra_dp"} and "steps" not in cell
+             and cell not in several]
+    estimated = estimator_trial.table([*compared, *several, *alone])
     if estimated:
         lines += ["## The bandwidth estimate against the shaper's rate", "",
                   "Ten times a second while frames are on their way; a step is a change of 30 % or more, followed when "
-                  "the estimate is within 20 % of the new rate.", "", *estimated, ""]
+                  "the estimate is within 20 % of the new rate.", "", *estimated, "",
+                  *(x for cell in alone for x in (_expected(cell), ""))]
     for found in trials:
         lines += (["## Robots that do nothing", "", *idle_trial.in_words(found["idle"]), ""] if "idle" in found else
                   ["## What ROS adds to a frame", "", *overhead.in_words(found), ""])
@@ -107,6 +110,14 @@ def write_report(cells: Sequence[Mapping[str, Any]], path: str, arguments: Seque
     with open(path, "w", encoding="utf-8") as file:
         file.write("\n".join(lines))
     return path
+
+
+def _expected(cell: Mapping[str, Any]) -> str:
+    """How a run of intra_dp alone, over a whole trace as a rule, compares with what its robot expected."""
+    own = cell["strategies"]["intra_dp"]
+    return "{}, {}, {:.0f} s: {} frames, {} lost; measured over predicted {} in the median, {} at 95 %.".format(
+        model_name(cell["model"]), trace_name(cell["trace"]), cell["seconds"], own["frames"], own["frames_lost"],
+        *(number(own["measured_over_predicted"][what], "{:.2f}") for what in ("median", "p95")))
 
 
 def _all(cells: Sequence[Mapping[str, Any]], what: str) -> str:

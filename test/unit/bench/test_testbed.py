@@ -206,7 +206,13 @@ def test_a_report_of_earlier_runs(tmp_path, monkeypatch, capsys):
     slow = json.loads((tmp_path / "one.json").read_text())
     slow["strategies"]["intra_dp"]["mean_ms"], slow["trace"] = 190.0, "outdoors"
     (tmp_path / "slow.json").write_text(json.dumps(slow))
-    assert bench.main(["--from", "{0}/one.json,{0}/two.json,{0}/slow.json".format(tmp_path), "--report", report]) == 0
+    points = [dict(when=w, trace_s=w, up=4e6, truth=4e6, source="traffic", strategy="intra_dp", segment=0, robot=0)
+              for w in (0.1, 0.2)]
+    (tmp_path / "whole.json").write_text(json.dumps(dict(
+        cell, trace="indoors", strategies={"intra_dp": cell["strategies"]["intra_dp"]}, seconds=1100.0,
+        estimator=estimator_trial.figures(points))))
+    assert bench.main(["--from", "{0}/one.json,{0}/two.json,{0}/slow.json,{0}/whole.json".format(tmp_path),
+                       "--report", report]) == 0
     with open(report) as file:
         text = file.read()
     assert "| net | outdoors | raw | 200 | 0.95 | 0.30 |" in text, "what keeps it above the aim"
@@ -214,6 +220,8 @@ def test_a_report_of_earlier_runs(tmp_path, monkeypatch, capsys):
     assert "energy above 0.85" in text and "| net | outdoors | raw | 1 | 1.00 | 0.50 |" in text
     assert "fastest other's" in text and "measured over predicted 1.00 to 1.00 in the median" in text
     assert "scripts/bench --models net" in text and "Several robots" in text and "latency 0.62" in text
+    assert "| net | indoors | 1 | 2 | 0.0% | 0.0% |" in text, "the estimate"
+    assert "1100 s: 1 frames, 0 lost; measured over predicted 1.00 in the median, 1.00 at 95 %" in text
     (tmp_path / "bad.json").write_text("{")
     assert bench.main(["--from", str(tmp_path / "bad.json"), "--report", report]) == 1
     assert "bad.json" in capsys.readouterr().err
