@@ -41,7 +41,7 @@ class Pairing:
             if own and stamp < own[-1][0] - _BACK_S:
                 own.clear()
                 other[:] = [known for known in other if known[0] <= stamp + self.slop_s]
-            best = min(other, key=lambda known: abs(known[0] - stamp), default=None)
+            best = min(reversed(other), key=lambda known: abs(known[0] - stamp), default=None)  # of equals the newest
             if best is None or abs(best[0] - stamp) > self.slop_s or stamp - best[0] > self._period[1 - kind] / 2:
                 own.append((stamp, item))
                 del own[:-_KEPT]

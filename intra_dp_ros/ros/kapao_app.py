@@ -81,7 +81,8 @@ class KapaoApp(PeopleApp):
         self._lock = threading.Lock()  # covers the five below: colour and depth come on two threads
         self._last_pair = 0.0  # monotonic [s]; 0: none yet
         self._first_image = self._last_image = 0.0  # since the last pause
-        self._alone: Optional[rospy.Time] = None  # stamp of the newest image that went on without depth, see _on_depth
+        self._images_seen = 0
+        self._alone = 0  # number of the newest image that went on without depth, see _on_depth
         self._first_depth = 0.0
         self._camera_info: Optional[CameraInfo] = None
         self._target = Target(settings.patience_s)
@@ -116,19 +117,20 @@ class KapaoApp(PeopleApp):
 
     def _on_colour(self, msg: Any) -> None:
         now, is_alone = time.monotonic(), False
-        pair = self._pairing.add(0, msg.header.stamp.to_sec(), msg)
+        with self._lock:
+            self._images_seen += 1
+            number = self._images_seen
+        pair = self._pairing.add(0, msg.header.stamp.to_sec(), (number, msg))
         with self._lock:
             if now - self._last_image > _PAUSE_S:
                 self._first_image = now
             self._last_image = now
-            if self._alone is not None and msg.header.stamp < self._alone:
-                self._alone = None  # the stamps began again
             if pair is not None:
                 self._last_pair = now
             elif now - max(self._first_image, self._last_pair) > _NO_DEPTH_S or not self._depth.get_num_connections():
-                self._alone, is_alone = msg.header.stamp, True
+                self._alone, is_alone = number, True
         if pair is not None:
-            self._accept(pair)
+            self._accept((msg, pair[1]))
         elif is_alone:
             self._accept((msg, None))
             self._say_no_depth(now)
@@ -141,9 +143,10 @@ class KapaoApp(PeopleApp):
                 return
             self._last_pair = time.monotonic()
             # Depth that comes late, for the first time: the image it belongs to did not wait.
-            done = self._alone is not None and pair[0].header.stamp <= self._alone
+            number, image = pair[0]
+            done = number <= self._alone
         if not done:
-            self._accept(pair)
+            self._accept((image, msg))
 
     def _say_no_depth(self, now: float) -> None:
         if now - max(self._first_image, self._last_pair) <= _NO_DEPTH_S:

@@ -10,6 +10,7 @@ from std_msgs.msg import Header  # noqa: E402
 from intra_dp_ros.apps.loaders.base import InputSpec, LoadedModel  # noqa: E402
 from intra_dp_ros.ros import kapao_app  # noqa: E402
 from intra_dp_ros.ros.kapao_app import KapaoApp, KapaoParams  # noqa: E402
+from intra_dp_ros.ros.people_app import seconds_of  # noqa: E402
 
 MODEL = LoadedModel("none", torch.nn.Identity(), (InputSpec((1, 64, 64, 3), "uint8"),), "random", "", "", 0.2)
 
@@ -102,3 +103,18 @@ def test_a_camera_that_starts_again_is_given_time_to_connect(scene):
     for number in range(6):
         scene.colour(50.0 + 0.25 * number, 60.0 if number == 0 else 0.25)
     assert scene.accepted[2:] == [(51.25, None)] and "nothing comes on" in scene.said[0]
+
+
+def test_cameras_that_leave_the_stamp_zero(scene):
+    for _ in range(12):
+        scene.colour(0.0, 0.125)
+    assert scene.accepted == [(0.0, None)] * 3
+    for _ in range(4):
+        scene.depth(0.0)
+        scene.colour(0.0, 0.125)
+    assert scene.accepted[3:] == [(0.0, 0.0)] * 3, "the first depth is of an image that did not wait"
+
+
+def test_without_stamps_what_grows_old_goes_by_this_machines_clock():
+    first = seconds_of(rospy.Time())
+    assert 0.0 < first <= seconds_of(rospy.Time()) and seconds_of(rospy.Time(5, 500000000)) == 5.5
