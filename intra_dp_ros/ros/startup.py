@@ -34,6 +34,7 @@ def read_settings(codec: str) -> NodeParams:
     Raises:
         ValueError: one of them cannot be used.
     """
+    params.read("~probe_rate", 1.0, at_least=0.0, at_most=10.0)  # read by dynamic_reconfigure, which says nothing
     if not rospy.has_param("~input_codec"):
         rospy.set_param("~input_codec", codec)  # dynamic_reconfigure would begin with its own default
     return NodeParams(
@@ -47,12 +48,19 @@ def read_settings(codec: str) -> NodeParams:
             power=PowerModel(**{name: params.read("~power/" + name, getattr(PowerModel(), name), at_least=0.0)
                                 for name in ("compute", "transmit", "standby")}),
             objective=Objective(params.read("~objective", LATENCY, choices=KINDS),
-                                params.read("~energy_weight", 0.0, at_least=0.0), params.read("~deadline", 1.0))))
+                                params.read("~energy_weight", 0.0, at_least=0.0, at_most=100.0),
+                                params.read("~deadline", 1.0, at_least=0.001, at_most=60.0))))
 
 
 def read_size() -> Tuple[int, ...]:
-    """Height and width asked for of the model's input, empty for its default."""
+    """Height and width asked for of the model's input, empty for its default.
+
+    Raises:
+        ParameterError: only one of them is set.
+    """
     size = (params.read("~height", 0, at_least=0), params.read("~width", 0, at_least=0))
+    if any(size) and not all(size):
+        raise params.ParameterError("parameters ~height and ~width are {} and {}: set both, or neither".format(*size))
     return size if all(size) else ()
 
 

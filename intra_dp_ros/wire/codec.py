@@ -334,13 +334,14 @@ def _decode_source(data: bytes, array: np.ndarray) -> None:
         raise CodecError(str(error)) from None
 
 
+_ROSLZ4 = ("roslz4", "python3-roslz4 or ros-noetic-roslz4")
 CODECS: Dict[str, Codec] = {
     "raw": Codec(lambda array: array.tobytes(), _decode_raw, lambda shape, nbytes: nbytes),
     "png": Codec(_encode_png, _decode_png, _longest_png, "cv2", "python3-opencv"),
-    "lz4": Codec(_encode_lz4, _decode_lz4, lambda shape, nbytes: _longest_lz4(nbytes), "roslz4", "python3-roslz4"),
+    "lz4": Codec(_encode_lz4, _decode_lz4, lambda shape, nbytes: _longest_lz4(nbytes), *_ROSLZ4),
     # seven planes of a single element are longer than the element
     "bits+lz4": Codec(_encode_bits, _decode_bits, lambda shape, nbytes: 1 + _longest_lz4(nbytes + _MOST_PLANES),
-                      "roslz4", "python3-roslz4"),
+                      *_ROSLZ4),
     "source": Codec(source.encode_raw, _decode_source, lambda shape, nbytes: source.longest(nbytes), "cv2",
                     "python3-opencv"),
 }

@@ -99,8 +99,8 @@ def load_vision(request: Request) -> LoadedModel:
     try:
         import torchvision
     except Exception as error:  # one made for another torch raises more than ImportError
-        raise ModelError("model {!r} needs torchvision, which is not installed for this torch ({}): apt-get install "
-                         "python3-torchvision".format(name, error)) from None
+        raise ModelError("model {!r} needs torchvision, which is not installed for this torch ({}): pip3 install "
+                         "torchvision, on Debian 12 apt-get install python3-torchvision".format(name, error)) from None
     found = _builders(torchvision)
     if rest not in found:
         raise ModelError("torchvision {} has no model {!r}{}".format(

@@ -1,8 +1,13 @@
 """Parameters are of the expected type, or refused with words that help."""
+import subprocess
+import sys
+
 import pytest
 
-pytest.importorskip("rospy")
+rospy = pytest.importorskip("rospy")
+pytest.importorskip("intra_dp_ros.msg")
 
+from intra_dp_ros.ros import startup  # noqa: E402
 from intra_dp_ros.ros.params import ParameterError, check  # noqa: E402
 
 
@@ -22,3 +27,24 @@ def test_good_values(value, default, bounds):
 def test_bad_values(value, default, bounds, words):
     with pytest.raises(ParameterError, match=words):
         check("/node/x", value, default, **bounds)
+
+
+@pytest.mark.parametrize("height, width, found", [(0, 0, ()), (384, 512, (384, 512)), (384, 0, None), (0, 512, None)])
+def test_a_size_is_both_or_neither(monkeypatch, height, width, found):
+    given = {"~height": height, "~width": width}
+    monkeypatch.setattr(rospy, "get_param", given.get)
+    monkeypatch.setattr(rospy, "resolve_name", lambda name: name)
+    if found is None:
+        with pytest.raises(ParameterError, match="~height and ~width are {} and {}: set both".format(height, width)):
+            startup.read_size()
+    else:
+        assert startup.read_size() == found
+
+
+@pytest.mark.parametrize("node", ["robot_node", "server_node", "bandwidth_monitor_node"])
+def test_a_node_without_torch_says_what_to_install(node):
+    ended = subprocess.run(
+        [sys.executable, "-c", "import sys; sys.modules['torch'] = None; "
+         "from intra_dp_ros.ros.node_script import run_node; run_node({!r})".format(node)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+    assert ended.returncode == 1 and b"pip3 install torch" in ended.stderr and b"Traceback" not in ended.stderr
