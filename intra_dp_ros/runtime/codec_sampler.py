@@ -16,11 +16,13 @@ from typing import Dict, List, Mapping, Optional, Sequence
 import torch
 
 from intra_dp_ros.graph.files import write_atomically
+from intra_dp_ros.graph.registry import TORCH_DTYPE
 from intra_dp_ros.lop.plan import DOWN, UP, codec_of
 from intra_dp_ros.lop.tiling import Tiling
 from intra_dp_ros.runtime.codec_costs import Costs, are_alike, codec_costs, sampled
 from intra_dp_ros.wire.codec import CodecError
 from intra_dp_ros.wire.source import Source
+from intra_dp_ros.wire.tile import encode_rows
 
 _LOG = logging.getLogger(__name__)
 _EVERY_S = 30.0  # between samples
@@ -35,7 +37,7 @@ class CodecCosts:
         folder: where what was measured is kept for the next start.
 
     Raises:
-        CodecError: no such codec here.
+        CodecError: no such codec here, or one that does not take such inputs.
     """
 
     def __init__(self, tiling: Tiling, codec: str, folder: str) -> None:
@@ -51,8 +53,14 @@ class CodecCosts:
         """The codec of the inputs from now on.
 
         Raises:
-            CodecError: no such codec here; nothing has changed then.
+            CodecError: no such codec here, or one that does not take such inputs; nothing has changed then.
         """
+        for t in self._tiling.graph.inputs:
+            name = codec_of(self._tiling, codec)(t, UP)
+            if name != "source":  # its own choice, image by image
+                spec, axis = self._tiling.graph.tensors[t], self._tiling.axis[t]
+                shape = spec.shape if axis is None else self._tiling.row_shape(t, 0, 1)
+                encode_rows(torch.zeros(shape, dtype=TORCH_DTYPE[spec.dtype]), name)
         present = {**codec_costs(codec), **_load(self._path(codec))}
         self.codec, self._names = codec, {name.partition("@")[0] for name in present}
         self.all = {**self.all, **present}

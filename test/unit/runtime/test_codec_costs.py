@@ -141,3 +141,16 @@ def test_a_robot_plans_for_the_images_it_sees(tmp_path):
     finally:
         robot.close()
         server.close()
+
+
+def test_a_codec_that_does_not_take_the_inputs_is_refused(tmp_path, tiling):
+    volume = Tiling(record(lambda x: x.float() * 2.0, (torch.zeros((1, 1, 8, 8, 8), dtype=torch.uint8),)).graph)
+    with pytest.raises(CodecError, match="png cannot hold shape .*use raw or lz4"):
+        CodecCosts(volume, "png", str(tmp_path))
+    costs = CodecCosts(volume, "raw", str(tmp_path))
+    with pytest.raises(CodecError, match="png cannot hold"):
+        costs.use("png")
+    assert costs.codec == "raw"
+    for codec in (LOSSLESS, VOLUMES):
+        costs.use(codec)
+    CodecCosts(tiling, "png", str(tmp_path))
