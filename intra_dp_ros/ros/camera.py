@@ -1,5 +1,6 @@
 """A colour camera: raw or compressed images of a topic, and the picture in them."""
 import math
+import threading
 from typing import Any, Callable, Dict, List, Tuple
 
 import numpy as np
@@ -30,9 +31,11 @@ class Camera:
     def __init__(self, topic: str, transport: str) -> None:
         compressed = topic + "/compressed"
         self.topic = rospy.resolve_name(compressed if transport == "compressed" else topic)
-        self._argument = topic
+        self._remapping = ("{0}/compressed:=/your/camera/topic/compressed" if transport == "compressed"
+                           else "{0}:=/your/camera/topic").format(topic)
+        self._lock = threading.Lock()  # covers the next: a thread a kind
         self._deliver: Callable[[Any], None] = lambda msg: None
-        #: Kind -> stamp of its newest message [s].  Every kind is in it from the start: each has a thread of its own.
+        #: Kind -> stamp of its newest message [s].
         self._newest: Dict[str, float] = {"raw": -math.inf, "compressed": -math.inf}
         self._topics = [(kind, name, cls) for kind, name, cls in (
             ("raw", topic, Image), ("compressed", compressed, CompressedImage)) if transport in ("both", kind)]
@@ -47,15 +50,20 @@ class Camera:
 
     def _receive(self, msg: Any, kind: str) -> None:
         stamp = msg.header.stamp.to_sec()
-        others = [newest for other, newest in self._newest.items() if other != kind]
-        self._newest[kind] = stamp
-        # Older than what came the other way is the same again; much older, a bag that began again.
-        if not any(0.0 < stamp <= newest < stamp + _BACK_S for newest in others):
+        with self._lock:
+            others = {other: newest for other, newest in self._newest.items() if other != kind}
+            if stamp < self._newest[kind] - _BACK_S:  # a bag that began again: what comes the other way is to follow
+                others = {other: newest if newest <= stamp + _BACK_S else -math.inf for other, newest in others.items()}
+                self._newest.update(others)
+            self._newest[kind] = stamp
+        # Older than what came the other way is the same again, however late it is.
+        if not any(0.0 < stamp <= newest for newest in others.values()):
             self._deliver(msg)
 
     def waits_for(self) -> Tuple[str, str, int]:
         """See `Application.waits_for`."""
-        return (self.topic, "{}:=/your/camera/topic".format(self._argument),
+        return (self.topic, "image:=/your/camera/topic in a launch file's arguments, {} with rosrun".format(
+            self._remapping),
                 sum(s.get_num_connections() for s in self._subscribers))
 
 
