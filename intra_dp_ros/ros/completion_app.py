@@ -1,4 +1,5 @@
 """Semantic scene completion with the topics of AGRNav's node: clouds in, what the network adds to them out."""
+import threading
 import time
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
@@ -29,6 +30,9 @@ CLOUD, SCAN = "cloud", "scan"
 _TOPICS = {CLOUD: "/sdf_map/occupancy_inflate", SCAN: "scan"}
 
 
+_Coordinates = numpy_msg(Float64MultiArray)  # the plain one would be written number by number
+
+
 @dataclass(frozen=True)
 class CompletionParams:
     """Units as in `CompletionApp`'s docstring."""
@@ -46,6 +50,7 @@ class View:
 
     occupancy: np.ndarray  # uint8 [1, 1, X, Z, Y]
     header: Header  # stamp of the input, frame of the grid
+    began: float  # monotonic [s]
 
 
 class CompletionApp(Application):
@@ -86,10 +91,12 @@ class CompletionApp(Application):
         self._frames: Optional[Frames] = None
         self._space: Optional[OccupiedSpace] = None  # of the last answer
         self._voxelise_s = 0.0
+        self._lock = threading.Lock()  # covers the next, and what it is about is published under it
+        self._cleared = 0.0  # when what is shown was last cleared; monotonic [s]
 
     def setup(self, accept: Callable[[Any], None], complaints: Complaints) -> None:
         self._predicted = rospy.Publisher("sconet_pred", PointCloud2, queue_size=2)
-        self._coordinates = rospy.Publisher("/non_intersection_coordinates", numpy_msg(Float64MultiArray), queue_size=2)
+        self._coordinates = rospy.Publisher("/non_intersection_coordinates", _Coordinates, queue_size=2)
         self._statistics = rospy.Publisher("occupied_space", OccupiedSpaceMsg, queue_size=10)
         self._cloud = rospy.Publisher("completed_cloud", PointCloud2, queue_size=2)
         self._markers = rospy.Publisher("completion_markers", MarkerArray, queue_size=2)
@@ -105,8 +112,9 @@ class CompletionApp(Application):
                                                      self._markers, self._view))
 
     def waits_for(self) -> Tuple[str, str, int]:
-        name = _TOPICS[self.settings.input]
-        return (self._input.resolved_name, "{}:=/your/{}/topic".format(name, self.settings.input),
+        name, kind = _TOPICS[self.settings.input], self.settings.input
+        return (self._input.resolved_name, "{1}:=/your/{1}/topic in the launch file's arguments, {0}:=/your/{1}/topic "
+                "with rosrun".format(name, kind),
                 self._input.get_num_connections())
 
     def banner(self) -> str:
@@ -120,15 +128,15 @@ class CompletionApp(Application):
                 "voxelising [ms]": self._voxelise_s * 1e3}
 
     def prepare(self, item: Any) -> Job:
-        began = time.perf_counter()
+        began = time.monotonic()
         header = Header(stamp=item.header.stamp, frame_id=self.settings.frame or item.header.frame_id)
         try:
             occupancy = self._occupancy(item, header.frame_id)
         except EmptyCloud:
             self._clear(header)
             raise
-        self._voxelise_s = time.perf_counter() - began
-        return Job(item.header, (torch.from_numpy(occupancy),), View(occupancy, header))
+        self._voxelise_s = time.monotonic() - began
+        return Job(item.header, (torch.from_numpy(occupancy),), View(occupancy, header, began))
 
     def _occupancy(self, item: Any, frame_id: str) -> np.ndarray:
         points = points_from_cloud(item)[0] if self.settings.input == CLOUD else points_from_scan(item)
@@ -143,11 +151,13 @@ class CompletionApp(Application):
 
     def _clear(self, header: Header) -> None:
         """Nothing is seen in the grid, so nothing is added: planners and rviz must not keep what was."""
-        self._coordinates.publish(Float64MultiArray(data=np.zeros(0)))
+        self._coordinates.publish(_Coordinates(data=np.zeros(0)))
         points, kinds = np.zeros((0, 3), np.float32), np.zeros(0, np.uint8)
         self._predicted.publish(cloud_to_msg(points, header, intensity=kinds))
-        self._cloud.publish(cloud_to_msg(points, header, rgb=class_colours(kinds)))
-        self._markers.publish(completion_to_markers(points, kinds, self.grid.size, header))
+        with self._lock:
+            self._cleared = time.monotonic()
+            self._cloud.publish(cloud_to_msg(points, header, rgb=class_colours(kinds)))
+            self._markers.publish(completion_to_markers(points, kinds, self.grid.size, header))
 
     def _in_grid_frame(self, points: np.ndarray, header: Header) -> np.ndarray:
         if self._frames is None or header.frame_id.lstrip("/") == self.settings.frame.lstrip("/"):
@@ -163,7 +173,7 @@ class CompletionApp(Application):
         view = job.context
         classes = outputs[0].numpy()
         cells, kinds = predicted(view.occupancy, classes, self.grid)
-        self._coordinates.publish(Float64MultiArray(data=planner_coordinates(cells)))
+        self._coordinates.publish(_Coordinates(data=planner_coordinates(cells)))
         self._predicted.publish(cloud_to_msg(points_of(cells, self.grid, self.settings.cell_centres), view.header,
                                              intensity=kinds))
         self._space = space = occupied_space(view.occupancy, classes, self.grid)
@@ -182,10 +192,14 @@ class CompletionApp(Application):
             found = volume(classes, self.grid)
             cells = cells_of(found > 0)
             points, kinds = points_of(cells, self.grid), found[found > 0]
+            messages: List[Tuple[rospy.Publisher, Any]] = []
             if wants[self._cloud]:
-                self._cloud.publish(cloud_to_msg(points, view.header, rgb=class_colours(kinds)))
+                messages.append((self._cloud, cloud_to_msg(points, view.header, rgb=class_colours(kinds))))
             if wants[self._markers]:
-                self._markers.publish(completion_to_markers(points, kinds, self.grid.size, view.header))
+                messages.append((self._markers, completion_to_markers(points, kinds, self.grid.size, view.header)))
+            with self._lock:  # a picture takes its time: what was cleared meanwhile stays clear
+                for publisher, message in messages if view.began >= self._cleared else ():
+                    publisher.publish(message)
 
 
 def grid_of(model: LoadedModel, cell_size: float, origin: Tuple[float, float, float]) -> Grid:

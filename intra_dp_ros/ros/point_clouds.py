@@ -91,14 +91,16 @@ def points_from_scan(msg: LaserScan) -> np.ndarray:
     """The returns of a planar scan in its own frame: float32 `[N, 3]` [m].
 
     Raises:
-        CloudError: no returns, or angles that cannot be.
+        EmptyCloud: nothing is within its range.
+        CloudError: no returns for another reason, or angles that cannot be.
     """
     if not (math.isfinite(msg.angle_min) and math.isfinite(msg.angle_increment) and msg.angle_increment != 0.0):
         raise CloudError("a scan from {} rad on in steps of {} rad, expected finite numbers and a step".format(
             msg.angle_min, msg.angle_increment))
     points = scan_points(msg.ranges, msg.angle_min, msg.angle_increment, msg.range_min, msg.range_max)
-    if not len(points):
-        raise CloudError("the scan has no return between {:g} and {:g} m among {} rays".format(
+    if not len(points):  # a ray that meets nothing says so by a range above the longest (REP 117)
+        kind = EmptyCloud if any(distance > msg.range_max for distance in msg.ranges) else CloudError
+        raise kind("the scan has no return between {:g} and {:g} m among {} rays".format(
             msg.range_min, msg.range_max, len(msg.ranges)))
     return points
 

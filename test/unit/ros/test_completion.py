@@ -66,12 +66,39 @@ def test_clouds_that_leave_the_grid_empty(points, words):
     assert [m.action for m in topics[3].messages[-1].markers] == [Marker.DELETEALL]
 
 
+def test_a_scan_that_meets_nothing_clears_and_one_that_tells_nothing_does_not():
+    seen = app("scan")
+    seen._coordinates, seen._predicted, seen._cloud, seen._markers = topics = [_Topic() for _ in range(4)]
+    scan = LaserScan(header=Header(frame_id="laser"), angle_increment=0.1, range_min=0.1, range_max=20.0)
+    for scan.ranges, count in (([float("nan")] * 3, 0), ([float("inf"), float("nan")], 1), ([25.0], 2)):
+        with pytest.raises(InputError, match="no return between 0.1 and 20 m"):
+            seen.prepare(scan)
+        assert [len(topic.messages) for topic in topics] == [count] * 4
+
+
+def test_a_picture_does_not_bring_back_what_was_cleared():
+    seen = app()
+    seen._coordinates, seen._predicted, seen._cloud, seen._markers, seen._view = topics = [_Topic() for _ in range(5)]
+    job = seen.prepare(cloud_to_msg(points_of(np.array([[3, 4, 5]]), GRID), Header(frame_id="map")))
+    result = (np.ones((1, *GRID.shape[2:]), np.uint8), occupied_space(job.context.occupancy, np.ones(
+        (1, *GRID.shape[2:]), np.uint8), GRID))
+    seen.paint(job, result)
+    assert [len(topic.messages) for topic in topics] == [0, 0, 1, 1, 1]
+    with pytest.raises(InputError):
+        seen.prepare(cloud_to_msg(np.zeros((0, 3), np.float32), Header(frame_id="map")))
+    seen.paint(job, result)
+    assert [topics[k].messages[-1].width for k in (1, 2)] == [0, 0] and len(topics[4].messages) == 2
+
+
 class _Topic:
     def __init__(self):
         self.messages = []
 
     def publish(self, message):
         self.messages.append(message)
+
+    def get_num_connections(self):
+        return 1
 
 
 @pytest.mark.parametrize("shape, dtype", [((1, 3, 64, 64), "uint8"), ((1, 1, 8, 32, 8), "float32")])
