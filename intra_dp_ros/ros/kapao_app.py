@@ -78,9 +78,10 @@ class KapaoApp(PeopleApp):
                          "kapao_pose")
         self.settings = settings
         self._pairing = Pairing(settings.slop_s)
-        self._lock = threading.Lock()  # covers the five below: colour and depth come on two threads
+        self._lock = threading.Lock()  # covers the six below: colour and depth come on two threads
         self._last_pair = 0.0  # monotonic [s]; 0: none yet
-        self._first_image = self._last_image = 0.0  # since the last pause
+        self._last_image = self._last_depth = 0.0  # likewise
+        self._waits = 0.0  # since when images find no depth; 0: they do
         self._images_seen = 0
         self._alone = 0  # number of the newest image that went on without depth, see _on_depth
         self._first_depth = 0.0
@@ -123,12 +124,14 @@ class KapaoApp(PeopleApp):
         pair = self._pairing.add(0, msg.header.stamp.to_sec(), (number, msg))
         with self._lock:
             if now - self._last_image > _PAUSE_S:
-                self._first_image = now
+                self._waits = 0.0
             self._last_image = now
             if pair is not None:
-                self._last_pair = now
-            elif now - max(self._first_image, self._last_pair) > _NO_DEPTH_S or not self._depth.get_num_connections():
-                self._alone, is_alone = number, True
+                self._last_pair, self._waits = now, 0.0
+            else:
+                self._waits = self._waits or now
+                if now - self._waits > _NO_DEPTH_S or not self._depth.get_num_connections():
+                    self._alone, is_alone = number, True
         if pair is not None:
             self._accept((msg, pair[1]))
         elif is_alone:
@@ -136,24 +139,28 @@ class KapaoApp(PeopleApp):
             self._say_no_depth(now)
 
     def _on_depth(self, msg: Image) -> None:
-        pair = self._pairing.add(1, msg.header.stamp.to_sec(), msg)
+        now, pair = time.monotonic(), self._pairing.add(1, msg.header.stamp.to_sec(), msg)
         with self._lock:
-            self._first_depth = self._first_depth or time.monotonic()
+            is_rare = self._last_depth > 0.0 and now - self._last_depth > _NO_DEPTH_S
+            self._first_depth, self._last_depth = self._first_depth or now, now
             if pair is None:
                 return
-            self._last_pair = time.monotonic()
+            self._last_pair = now
             # Depth that comes late, for the first time: the image it belongs to did not wait.
             number, image = pair[0]
             done = number <= self._alone
+            if not (done and is_rare):  # images need not wait for depth that comes less often than they would
+                self._waits = 0.0
         if not done:
             self._accept((image, msg))
 
     def _say_no_depth(self, now: float) -> None:
-        if now - max(self._first_image, self._last_pair) <= _NO_DEPTH_S:
+        if now - self._waits <= _NO_DEPTH_S:
             return
         name, gap = self._depth.resolved_name, self._pairing.gap()
         if not self._depth.get_num_connections():
-            why = "nobody publishes {}; remap it: camera/depth/image_raw:=/your/depth/topic".format(name)
+            why = ("nobody publishes {}; remap it: depth:=/your/depth/topic in the launch file's arguments, "
+                   "camera/depth/image_raw:=/your/depth/topic with rosrun".format(name))
         elif gap is None:
             why = "nothing comes on {}".format(name)
         else:
@@ -191,9 +198,9 @@ class KapaoApp(PeopleApp):
                     depth.shape[1], depth.shape[0], width, height))
             if info is None:
                 if time.monotonic() - self._first_depth > _NO_INFO_S:
-                    raise InputError("no camera_info on {} ({} publishers); remap it: camera/depth/camera_info:="
-                                     "/your/camera_info/topic".format(self._info.resolved_name,
-                                                                      self._info.get_num_connections()))
+                    raise InputError("no camera_info on {} ({} publishers); remap it: camera_info:=/your/camera_info "
+                                     "in the launch file's arguments, camera/depth/camera_info:=/your/camera_info "
+                                     "with rosrun".format(self._info.resolved_name, self._info.get_num_connections()))
                 return None, None
             camera = intrinsics_from_msg(info)
             if (camera.height, camera.width) not in ((height, width), (0, 0)):

@@ -164,7 +164,7 @@ class Hub:
         node = self._board.node_of(robot)
         if not self._allow_control:
             result: Dict[str, Any] = {"accepted": False, "reason": "this page may not change strategies: start it with "
-                                      "_allow_control:=true"}
+                                      "allow_control:=true"}
         elif not node:
             result = {"accepted": False, "reason": "there is no robot {!r} whose node is known".format(robot)}
         elif browser.is_asking:

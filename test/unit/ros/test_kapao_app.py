@@ -105,6 +105,21 @@ def test_a_camera_that_starts_again_is_given_time_to_connect(scene):
     assert scene.accepted[2:] == [(51.25, None)] and "nothing comes on" in scene.said[0]
 
 
+def test_cameras_slower_than_the_wait_have_their_depth(scene):
+    for number in range(4):
+        scene.colour(60.0 + 2 * number, 2.0)
+        scene.depth(60.0625 + 2 * number)
+    assert scene.accepted == [(60.0 + s, 60.0625 + s) for s in (0.0, 2.0, 4.0, 6.0)] and not scene.said
+
+
+def test_depth_that_comes_seldom_holds_up_no_images(scene):
+    for number in range(80):
+        scene.colour(70.0 + 0.1 * number, 0.1)
+        if number % 20 == 19:
+            scene.depth(70.0 + 0.1 * number)
+    assert len(scene.accepted) >= 55, "but for a second before the first depth and one behind it"
+
+
 def test_cameras_that_leave_the_stamp_zero(scene):
     for _ in range(12):
         scene.colour(0.0, 0.125)

@@ -264,7 +264,7 @@ function showStrategies() {
   $("unready").hidden = !names.some(name => !ready[name]);
   if (!names.length && found && found.problem) group.replaceChildren(text("span", found.problem, "note"));
   if (news && !news.allow_control && !$("answer").textContent) {
-    showAnswer("not from this page: it was started without _allow_control:=true", "");
+    showAnswer("not from this page: it was started without allow_control:=true", "");
   }
 }
 
