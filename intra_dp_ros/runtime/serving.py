@@ -17,11 +17,12 @@ from intra_dp_ros.graph.graph import GraphError
 from intra_dp_ros.lop.plan import Plan, PlanError
 from intra_dp_ros.lop.stream import Stream
 from intra_dp_ros.runtime.admission import Admission
+from intra_dp_ros.runtime.bandwidth import BandwidthEstimator
 from intra_dp_ros.runtime.engine import Engine
 from intra_dp_ros.runtime.load import Share
 from intra_dp_ros.runtime.part import Part
 from intra_dp_ros.runtime.pulse import SERVER_IDLE_PERIOD_S, Pulse
-from intra_dp_ros.runtime.sender import FrameKey, TileSender
+from intra_dp_ros.runtime.sender import FrameKey, TileSender, window_bytes
 from intra_dp_ros.runtime.turns import Turn, Turns
 from intra_dp_ros.wire.link import Link
 from intra_dp_ros.wire.messages import AGAIN, PROBE, Ack, Heartbeat, Message, PlanMessage, Tile, serialised_bytes
@@ -72,7 +73,9 @@ class RobotSession:
         self._turns = turns
         self._gate = Gate(robot_id, nonce)
         self._pulse = Pulse()
-        self._sender = TileSender(link, engine.tiling, "to_{}".format(robot_id))
+        self._opened = time.monotonic()
+        self._bandwidth = BandwidthEstimator(robot_id)  # "up" is from here to the robot
+        self._sender = TileSender(link, engine.tiling, "to_{}".format(robot_id), self._window)
         self._change = threading.Condition()
         self._inbox: Deque[Tuple[Tile, torch.Tensor]] = collections.deque()
         self._parts: Dict[int, Part] = {}  # by epoch
@@ -89,9 +92,9 @@ class RobotSession:
         self._worker.start()
 
     @property
-    def heard(self) -> float:
-        """When the robot was last heard; monotonic [s]."""
-        return self._pulse.heard
+    def silent_s(self) -> float:
+        """Since the robot was last heard, or the session was opened [s]."""
+        return time.monotonic() - max(self._pulse.heard, self._opened)
 
     @property
     def is_busy(self) -> bool:
@@ -164,8 +167,11 @@ class RobotSession:
             self._on_tile(message, received)
         elif isinstance(message, Ack):
             self._sender.acked(message)
+            self._bandwidth.on_ack("up", message)
         elif isinstance(message, Heartbeat):
-            self._pulse.received(message)
+            trip = self._pulse.received(message)
+            if trip is not None:
+                self._bandwidth.on_rtt(trip, message.sent - (received - trip / 2))
         elif isinstance(message, PlanMessage):
             self._on_plan(message)
 
@@ -227,8 +233,15 @@ class RobotSession:
     def _acknowledge(self, tile: Tile, received: float, reason: str = "") -> None:
         if reason:
             _LOG.warning("a tile of robot %s is dropped: %s", self.robot_id, reason)
-        self._link.send(Ack(self.robot_id, tile.session, tile.frame, tile.sequence, serialised_bytes(tile), received,
-                            not reason, reason, tile.sent))
+        ack = Ack(self.robot_id, tile.session, tile.frame, tile.sequence, serialised_bytes(tile), received, not reason,
+                  reason, tile.sent)
+        self._link.send(ack)
+        self._bandwidth.on_ack("down", ack)
+
+    def _window(self) -> int:
+        """Of the link to the robot; before anything was sent there, the link from it says what to expect."""
+        now = self._bandwidth.sample()
+        return window_bytes(now.up or now.down, now.rtt)
 
     def _work(self) -> None:
         while True:
