@@ -8,7 +8,7 @@ import math
 import threading
 import time
 from dataclasses import replace
-from typing import Any, Callable, Dict, FrozenSet, List, Optional, Sequence
+from typing import Any, Callable, Dict, FrozenSet, List, Optional, Sequence, Tuple
 
 from intra_dp_ros.lop.plan import Plan
 from intra_dp_ros.loss.profile import Profile
@@ -28,7 +28,8 @@ _LOST_S = 0.5  # without a sign of life: frames are computed locally
 _REOPEN_S = 1.0  # without a sign of life: the session is opened anew
 _GRACE_S = 2.0  # for the first sign of life of a new session
 _POLL_S = 0.5  # between questions whether the server is ready
-_RESEND_S = 1.0  # between plans that the server has not confirmed
+#: Before a plan that the server has not confirmed is sent again; twice as long every time, as it may have refused it.
+_RESEND_S, _LONGEST_RESEND_S = 1.0, 30.0
 _ORDER_S = 1.0  # between looks at which weights are needed first
 _PROBE_BYTES, _PROBES = 8 * 1024, 4  # a train small enough not to disturb, long enough to be timed
 _REFUSED_S = 5.0  # before asking again after a refusal
@@ -74,7 +75,7 @@ class Connection:
         self._gate: Optional[Gate] = None
         self._opened = 0.0  # monotonic [s]
         self._plans: List[Plan] = []
-        self._sent: Dict[int, float] = {}  # epoch -> when
+        self._sent: Dict[int, Tuple[float, float]] = {}  # epoch -> when it is sent again, how long it waits then
         self._confirmed: FrozenSet[int] = frozenset()
         self._probes = 0
         self._last_probe = -math.inf
@@ -158,8 +159,10 @@ class Connection:
         with self._lock:
             # Only to a server that is heard: what is sent into silence is lost, and would have to wait for its turn.
             due = [p for p in self._plans if self.is_alive and p.epoch not in self._confirmed
-                   and now - self._sent.get(p.epoch, 0.0) > _RESEND_S and self.uploader.holds(self._needs(p))]
-            self._sent.update({p.epoch: now for p in due})
+                   and now > self._sent.get(p.epoch, (0.0, 0.0))[0] and self.uploader.holds(self._needs(p))]
+            for plan in due:
+                _, pause = self._sent.get(plan.epoch, (0.0, _RESEND_S))
+                self._sent[plan.epoch] = now + pause, min(2 * pause, _LONGEST_RESEND_S)
         for plan in due:
             self._link.send(PlanMessage(self.robot_id, self._session, plan.epoch, plan.graph, plan.to_json()))
         if self.is_alive:

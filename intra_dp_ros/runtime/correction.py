@@ -94,6 +94,7 @@ class Expectation:
     def __init__(self, local_s: float) -> None:
         self.correction = Correction()
         self._local_s = local_s
+        self._timeline: Optional[Timeline] = None  # what the next is of
         self._predictions: Dict[Tuple[int, int], float] = {}  # epoch, logarithm of the bandwidth -> latency [s]
 
     def predicted_s(self, plan: Plan, bandwidth: float, timeline: Optional[Timeline],
@@ -109,6 +110,9 @@ class Expectation:
             return self._local_s
         if timeline is None or bandwidth <= 0:
             return (plan.predicted_ms or 0.0) / 1e3
+        if timeline is not self._timeline:  # a busier server, for example, under plans that stay what they are
+            self._timeline = timeline
+            self._predictions.clear()
         key = (plan.epoch, round(math.log(bandwidth) * 20))
         if key not in self._predictions:
             self._predictions[key] = timeline.predict(plan, link_at(math.exp(key[1] / 20))).latency_s

@@ -1,4 +1,5 @@
 """A graph ready to run on one device: what robot and server both build once and share between frames."""
+import logging
 import math
 import os
 import threading
@@ -17,6 +18,8 @@ from intra_dp_ros.loss.profile import Profile
 from intra_dp_ros.runtime.comparison import Comparison
 from intra_dp_ros.runtime.emulation import EmulatedKernels, Emulate
 from intra_dp_ros.runtime.measure import measure
+
+_LOG = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int], None]  # what, done, of
 
@@ -93,7 +96,10 @@ class Engine:
                 kernels = Kernels(self.tiling, stand_ins(self.graph), self.device)
             self.profile = measure(kernels, self.sample_inputs(), name,
                                    progress=lambda done, total: progress("measuring operators", done, total))
-            profiles.save(folder, self.profile)
+            try:
+                profiles.save(folder, self.profile)
+            except OSError as error:  # a full disk, for example: it is measured anew at the next start
+                _LOG.warning("operator times cannot be kept: %s", error)
         return self.profile
 
     def sample_inputs(self) -> List[torch.Tensor]:

@@ -6,6 +6,7 @@ have threads of their own.  One lock covers the tables of engines and sessions; 
 import logging
 import os
 import threading
+import time
 from typing import Any, Callable, Dict, List, Optional
 
 import torch
@@ -24,6 +25,10 @@ from intra_dp_ros.wire.messages import PROTOCOL_VERSION, BlobReply, BlobRequest,
 from intra_dp_ros.wire.session import SessionError, check_robot_id, new_nonce
 
 _LOG = logging.getLogger(__name__)
+_GONE_S = 30.0  # a session whose robot was not heard for so long is ended; its robot opens another one
+_AWAY_S = 5.0  # a robot not heard for so long makes room for another one
+_LOOK_S = 5.0  # between looks for such sessions
+_FAILED_S = 30.0  # before a graph that could not be made ready is tried again
 _GAP_S = 2.0  # a piece of a weight waits so long for those before it, which travel on other connections
 
 
@@ -34,6 +39,7 @@ class _Building:
         self.graph = graph
         self.engine: Optional[Engine] = None
         self.error = ""  # why it cannot be run
+        self.failed = 0.0  # when that was found, monotonic [s]
 
 
 class Server(Control):
@@ -115,6 +121,10 @@ class Server(Control):
 
     def _open(self, request: OpenRequest) -> OpenReply:
         known = self._graphs.get(request.graph)
+        if known is not None and known.error and time.monotonic() - known.failed > _FAILED_S:
+            with self._lock:  # what was in the way, such as a full disk, may be gone
+                self._graphs.pop(request.graph, None)
+            known = None
         if known is None:
             graph = self._graph(request)
             if graph is None:
@@ -144,7 +154,7 @@ class Server(Control):
             return graph
         try:
             graph = self._store.get_graph(request.graph)
-        except StoreError:
+        except (GraphError, UnicodeError):  # not here, or its file is damaged: the robot sends it
             return None
         check_graph(graph, self._limits)
         return graph
@@ -170,6 +180,7 @@ class Server(Control):
             building.engine = engine
         except Exception as error:  # whatever a graph from outside makes go wrong is that graph's fault
             _LOG.exception("graph %s cannot be run", graph.hash[:12])
+            building.failed = time.monotonic()
             building.error = "this server cannot run the graph: {}".format(error)
 
     def _forget_one(self) -> None:
@@ -188,7 +199,10 @@ class Server(Control):
             with self._lock:
                 old = self._sessions.get(robot_id)
                 if old is None and len(self._sessions) >= self._limits.robots:
-                    idle = min(self._sessions.values(), key=lambda s: s.heard)
+                    idle = max(self._sessions.values(), key=lambda s: s.silent_s)
+                    if idle.silent_s < _AWAY_S:
+                        raise SessionError("this server serves {} robots already: stop one, or raise its "
+                                           "~max_robots".format(len(self._sessions)))
                     del self._sessions[idle.robot_id]
             if idle is not None:
                 _LOG.warning("robot %s makes room for %s", idle.robot_id, robot_id)
@@ -211,10 +225,26 @@ class Server(Control):
         if session is not None:
             session.on_message(message)
 
+    def _end_gone(self) -> None:
+        """End the sessions of robots that are gone: they would keep their graphs, and ROS looking for them."""
+        with self._opening:
+            with self._lock:
+                gone = [session for session in self._sessions.values() if session.silent_s > _GONE_S]
+                for session in gone:
+                    del self._sessions[session.robot_id]
+            for session in gone:
+                _LOG.info("robot %s is gone", session.robot_id)
+                session.close()
+
     def _beat(self) -> None:
+        look = 0.0
         while not self._closed.wait(BUSY_PERIOD_S):
             with self._lock:
                 sessions: List[RobotSession] = list(self._sessions.values())
+            now = time.monotonic()
+            if now >= look and any(session.silent_s > _GONE_S for session in sessions):
+                look = now + _LOOK_S
+                threading.Thread(target=self._end_gone, name="server_end", daemon=True).start()
             wanting = sum(session.wants_processor for session in sessions)
             for session in sessions:
                 others = wanting - session.wants_processor

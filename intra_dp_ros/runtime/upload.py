@@ -186,7 +186,7 @@ class Uploader:
             if why != self.problem:
                 _LOG.warning("the upload of weights waits: %s", why)
             self.problem = why
-            self._piece = _FIRST_BYTES
+            self._piece = max(_LEAST_BYTES, self._piece / 2)  # so that one gets through between outages
             self._pause_until = time.monotonic() + _RETRY_S
             blob = self._blobs.get(piece.name)
             if blob is not None:
