@@ -30,6 +30,8 @@ DROPOUTS = frozenset({
     "feature_alpha_dropout", "feature_alpha_dropout_", "native_dropout",
 })
 
+_BATCH_NORMS = frozenset({"batch_norm", "native_batch_norm", "cudnn_batch_norm", "_native_batch_norm_legit"})
+
 #: Results that depend on the shape and type of their arguments only.
 SHAPE_ONLY = frozenset({
     "zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like", "new_zeros", "new_ones",
@@ -100,6 +102,16 @@ def permutation(func: Any, source: torch.Tensor, args: Args) -> Tuple[int, ...]:
     return tuple(size - 2 for size in probe.shape)
 
 
+def is_training(base: str, args: Args) -> bool:
+    """Whether a call is random, or changes running statistics: what layers do in training mode."""
+    if base in DROPOUTS:
+        return bool(args.get("train", True)) and args.get("p", 1) > 0
+    if base == "scaled_dot_product_attention":
+        return args.get("dropout_p", 0.0) > 0
+    learns = args.get("use_input_stats" if base == "instance_norm" else "training", False)
+    return base in (*_BATCH_NORMS, "instance_norm") and bool(learns) and args.get("running_mean") is not None
+
+
 def canonical(func: Any, op: str, args: Args, out: Any) -> Tuple[str, Optional[Args]]:
     """The spelling that is recorded for one call, given its real result; ``None`` for arguments: an identity."""
     base, _, overload = op.partition(".")
@@ -115,6 +127,8 @@ def canonical(func: Any, op: str, args: Args, out: Any) -> Tuple[str, Optional[A
         if out.shape == source.shape:
             return op, None
         return "expand", {"self": source, "size": tuple(out.shape)}
+    if op == "view.dtype":  # the same bytes as other numbers
+        return op, None if out.dtype == source.dtype else args
     if base in RESHAPES:
         if out.shape == source.shape:
             return op, None

@@ -86,7 +86,14 @@ def record(model: Callable, args: Tuple[Any, ...], kwargs: Optional[Mapping[str,
     generator = torch.Generator().manual_seed(1)
     others = map_tensors(call, lambda t: _other_values(t, generator))
     first = _run(model, call, known, hashes)
-    run = _run(model, others, known, hashes)
+    try:
+        run = _run(model, others, known, hashes)
+    except RecordingError:
+        raise
+    except Exception as error:
+        raise RecordingError("the model answers the inputs given and fails with others from the same range ({!r}): "
+                             "give inputs whose least and greatest values may stand in any place".format(
+                                 error)) from error
     end = _difference(first, run)
     del first
     if end is not None:
@@ -150,10 +157,10 @@ def _other_values(tensor: torch.Tensor, generator: torch.Generator) -> torch.Ten
     """Random values of the same shape, type and range (an index input must stay a valid index)."""
     if tensor.dtype == torch.bool:
         values = torch.randint(0, 2, tensor.shape, generator=generator)
-    elif tensor.dtype == torch.uint8:
-        values = torch.randint(0, 256, tensor.shape, generator=generator)
     elif tensor.numel() == 0:
         values = torch.zeros(tensor.shape)
+    elif tensor.dtype == torch.uint8 and tensor.min() == tensor.max():  # an image of nothing
+        values = torch.randint(0, 256, tensor.shape, generator=generator)
     elif tensor.dtype.is_floating_point:
         finite = tensor[torch.isfinite(tensor)].float()
         low, high = (float(finite.min()), float(finite.max())) if finite.numel() else (0.0, 1.0)

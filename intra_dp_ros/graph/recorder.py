@@ -160,10 +160,7 @@ class Recorder(TorchDispatchMode):
         given = bind(func, args, kwargs)
         depends = any(self._depends(t) for t in leaves(names.reads(op, given)))
         written = names.written(func, given)
-        if base in names.DROPOUTS and given.get("train", True) and given.get("p", 1) > 0:
-            raise RecordingError(str(self._failure(op, TRAINING)))
-        if base in ("batch_norm", "native_batch_norm", "cudnn_batch_norm", "_native_batch_norm_legit") and given.get(
-                "training") and given.get("running_mean") is not None:
+        if names.is_training(base, given):
             raise RecordingError(str(self._failure(op, TRAINING)))
         if base in names.IDENTITIES or base in names.DROPOUTS:
             return self._identity(func(*args, **kwargs), next(iter(given.values())), is_fresh=base.startswith("lift"))
@@ -219,7 +216,7 @@ class Recorder(TorchDispatchMode):
             if _memory(made) == _memory(source):
                 self.register(made, view.group, view.chain, value)
             else:
-                self.register(made, Group(value, made))
+                self.register(made, Group(value, made, born=self.builder.call))
         return out
 
     def _add(self, op: str, args: Mapping[str, Any], out: Any) -> None:
@@ -291,7 +288,8 @@ class Recorder(TorchDispatchMode):
         """The value of `target` after copy_, fill_ or zero_: its old value does not matter."""
         source = given.get("src", given.get("value", 0))
         if not isinstance(source, torch.Tensor) or not self._depends(source):
-            return self.builder.add_constant(torch.zeros_like(target).copy_(torch.as_tensor(source)).contiguous())
+            values = source if isinstance(source, torch.Tensor) else torch.as_tensor(source, dtype=target.dtype)
+            return self.builder.add_constant(torch.zeros_like(target).copy_(values).contiguous())
         value = self.read(source)
         if source.dtype != target.dtype:
             value, = self.builder.add_node("to.dtype", self._encode("to.dtype", {

@@ -39,7 +39,7 @@ def step_of(func: Any, op: str, args: Mapping[str, Any], source: torch.Tensor, o
     base = SYNONYMS.get(base, base)
     shapes = tuple(out.shape), tuple(source.shape)
     dim = args.get("dim", 0)
-    if base in RESHAPES:
+    if base in RESHAPES and op != "view.dtype":
         return _step("reshape", {"shape": shapes[0]}, "reshape", {"shape": shapes[1]}, *shapes)
     if base in PERMUTATIONS:
         dims = permutation(func, source, args)

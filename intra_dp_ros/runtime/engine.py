@@ -94,25 +94,35 @@ class Engine:
             kernels = self.kernels
             if not self._at_once:
                 kernels = Kernels(self.tiling, stand_ins(self.graph), self.device)
-            self.profile = measure(kernels, self.sample_inputs(), name,
-                                   progress=lambda done, total: progress("measuring operators", done, total))
+
+            def measured(most: int) -> Profile:
+                return measure(kernels, self.sample_inputs(most), name,
+                               progress=lambda done, total: progress("measuring operators", done, total))
+            try:
+                self.profile = measured(256)
+            except (IndexError, RuntimeError):  # an input that is an index: 0 and 1 mostly are some
+                self.profile = measured(2)
             try:
                 profiles.save(folder, self.profile)
             except OSError as error:  # a full disk, for example: it is measured anew at the next start
                 _LOG.warning("operator times cannot be kept: %s", error)
         return self.profile
 
-    def sample_inputs(self) -> List[torch.Tensor]:
-        """Random inputs of the right kind, the same every time."""
+    def sample_inputs(self, most: int = 256) -> List[torch.Tensor]:
+        """Random inputs of the right kind, the same every time.
+
+        Args:
+            most: different values of bytes.
+        """
         random = torch.Generator().manual_seed(0)
-        return [_sample(self.graph.tensors[t].shape, TORCH_DTYPE[self.graph.tensors[t].dtype], random)
+        return [_sample(self.graph.tensors[t].shape, TORCH_DTYPE[self.graph.tensors[t].dtype], random, most)
                 for t in self.graph.inputs]
 
 
-def _sample(shape: Tuple[int, ...], dtype: torch.dtype, random: torch.Generator) -> torch.Tensor:
+def _sample(shape: Tuple[int, ...], dtype: torch.dtype, random: torch.Generator, most: int) -> torch.Tensor:
     if dtype.is_floating_point:
         return torch.rand(shape, generator=random).to(dtype)
-    return torch.randint(0, 256 if dtype == torch.uint8 else 2, shape, generator=random).to(dtype)
+    return torch.randint(0, most if dtype == torch.uint8 else 2, shape, generator=random).to(dtype)
 
 
 def stand_ins(graph: Graph) -> Dict[str, torch.Tensor]:

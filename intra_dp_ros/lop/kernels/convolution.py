@@ -34,7 +34,8 @@ def convolution(kernel: TileKernel, tiles: Tiles, start: int, stop: int) -> Outp
     reach = per_axis(ctx.arg("dilation", 1), index) * (taps[index] - 1) + 1
     first = start * stride - edge
     last = (stop - 1) * stride - edge + reach
-    before, after = max(0, -first), max(0, last - ctx.rows(source))
+    # A window that lies in the padding is padded to its length, not from the edge on.
+    before, after = max(0, min(0, last) - first), max(0, last - max(ctx.rows(source), first))
     tile = tiles[source.tensor]
     rows, skip = tile.shape[kernel.axis], 0 if before else edge // stride
     if (before or after) and rows and edge == behind and (before == edge or (before == 0 and edge % stride == 0)) and (

@@ -31,7 +31,7 @@ KERNELS: Dict[str, Callable[[TileKernel, Tiles, int, int], Outputs]] = {
     "expand": rowwise.expand,
     "slice_scatter": rowwise.pointwise,
     "select_scatter": rowwise.pointwise,
-    **{name: rowwise.product for name in ("matmul", "bmm")},
+    **{name: rowwise.product for name in ("matmul", "bmm", "baddbmm")},
     "scaled_dot_product_attention": rowwise.attention,
     "cat": rowwise.join,
     "stack": rowwise.join,

@@ -49,7 +49,9 @@ def layer_norm(ctx: Context) -> Optional[Rule]:
 
 
 def batch_norm(ctx: Context) -> Optional[Rule]:
-    """``batch_norm`` with running statistics is pointwise within a channel."""
+    """``batch_norm`` with running statistics is pointwise within a channel; without, it needs all rows."""
+    if ctx.arg("training", False):
+        return None
     return _self_other_axis(ctx, (1,))
 
 

@@ -271,7 +271,7 @@ def test_random_models_are_refused():
         record(lambda x: x + torch.rand(8), (image(),))
 
 
-@pytest.mark.parametrize("part", [nn.Dropout(), nn.BatchNorm2d(3)])
+@pytest.mark.parametrize("part", [nn.Dropout(), nn.BatchNorm2d(3), nn.InstanceNorm2d(3, track_running_stats=True)])
 def test_training_mode_is_refused(part):
     before = {k: v.clone() for k, v in part.state_dict().items()}
     with pytest.raises(RecordingError, match="call model.eval()"):
@@ -350,3 +350,36 @@ def test_pairs_with_names_as_torch_gives_them():
     want = torch.max(x.exp(), 1)
     assert recording.tail is None and type(got) is type(want)
     assert torch.equal(got.values, want.values) and torch.equal(got.indices, want.indices)
+
+
+def test_the_same_bytes_as_other_numbers_are_refused():
+    with pytest.raises(RecordingError, match="view.dtype at test_record.py"):
+        record(lambda x: x.view(torch.int32).float() * 1e-9, (image(),))
+    check_exact(lambda x: x.view(torch.float32) * 2, image())
+
+
+def test_a_norm_behind_a_convolution_without_a_batch():
+    torch.manual_seed(3)
+    for size in (8, 10):  # as many rows as channels, and not
+        net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm1d(size)).eval()
+        net[1].running_mean.uniform_(-1, 1)
+        net[1].running_var.uniform_(0.5, 2)
+        check_exact(net, torch.rand(3, size, 12))
+
+
+def test_an_input_that_is_an_index():
+    table = torch.randn(5, 4)
+    labels = torch.arange(20, dtype=torch.uint8).reshape(1, 4, 5) % 5
+    check_exact(lambda x: F.embedding(x.long(), table), labels)
+    with pytest.raises(RecordingError, match="fails with others from the same range .*IndexError"):
+        record(lambda x: F.embedding(x.long()[:, ::2], table), (labels * torch.tensor([[1], [60], [1], [60]]).byte(),))
+
+
+def test_numbers_are_written_as_the_tensors_type_has_them():
+    def model(x):
+        y = x * 1.0
+        y[:, 1:2].fill_(0.1)
+        return y
+    x = torch.rand(IMAGE, dtype=torch.float64)
+    recording = record(model, (x,))
+    assert torch.equal(WholeModel(recording.graph, recording.weights)(x)[0], model(x))

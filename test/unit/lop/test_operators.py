@@ -309,3 +309,24 @@ def test_other_types_than_float32(dtype):
             assert [o.dtype for o in outputs] == [r.dtype for r in reference]
             assert relative_error(outputs, reference) < 1e-5
     assert run >= 5
+
+
+_WEIGHT, _ROWS = torch.randn(24, 3, 3), torch.randn(1, 4, 48, 1)
+_SINGLE = torch.ones(4, 4, 1, 1)
+
+
+@pytest.mark.parametrize("model, shape, axis", [
+    (nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4, track_running_stats=False), nn.ReLU()).eval(),
+     (1, 3, 24, 16), 2),  # statistics over all rows
+    (lambda x: functional.interpolate(x, scale_factor=(41.0, 1.0)), (1, 1, 5, 3), 2),  # rounded in float32
+    (lambda x: functional.conv2d(x, _SINGLE, torch.ones(4), padding=(16, 0)) + _ROWS, (1, 4, 16, 8), 2),
+    (lambda x: torch.baddbmm(torch.zeros(1, 1, 3), x, _WEIGHT), (24, 5, 3), 0)])
+def test_calls_whose_rows_are_not_where_they_seem(model, shape, axis):
+    torch.manual_seed(2)
+    x, draw = torch.randn(shape), random.Random(1)
+    recording = record(model, (x,))
+    reference = WholeModel(recording.graph, recording.weights)(x)
+    tiling = Tiling(recording.graph, (axis,))
+    kernels = Kernels(tiling, recording.weights)
+    for _ in range(6):
+        assert relative_error(run_both_sides(kernels, random_plan(tiling, "rows", draw), [x], draw), reference) < 1e-5
