@@ -1,6 +1,5 @@
 """A colour camera: raw or compressed images of a topic, and the picture in them."""
 import math
-import threading
 from typing import Any, Callable, Dict, List, Tuple
 
 import numpy as np
@@ -33,9 +32,8 @@ class Camera:
         self.topic = rospy.resolve_name(compressed if transport == "compressed" else topic)
         self._remapping = ("{0}/compressed:=/your/camera/topic/compressed" if transport == "compressed"
                            else "{0}:=/your/camera/topic").format(topic)
-        self._lock = threading.Lock()  # covers the next: a thread a kind
         self._deliver: Callable[[Any], None] = lambda msg: None
-        #: Kind -> stamp of its newest message [s].
+        #: Kind -> stamp of its newest message [s].  Every kind is in it from the start: each has a thread of its own.
         self._newest: Dict[str, float] = {"raw": -math.inf, "compressed": -math.inf}
         self._topics = [(kind, name, cls) for kind, name, cls in (
             ("raw", topic, Image), ("compressed", compressed, CompressedImage)) if transport in ("both", kind)]
@@ -50,14 +48,10 @@ class Camera:
 
     def _receive(self, msg: Any, kind: str) -> None:
         stamp = msg.header.stamp.to_sec()
-        with self._lock:
-            others = {other: newest for other, newest in self._newest.items() if other != kind}
-            if stamp < self._newest[kind] - _BACK_S:  # a bag that began again: what comes the other way is to follow
-                others = {other: newest if newest <= stamp + _BACK_S else -math.inf for other, newest in others.items()}
-                self._newest.update(others)
-            self._newest[kind] = stamp
-        # Older than what came the other way is the same again, however late it is.
-        if not any(0.0 < stamp <= newest for newest in others.values()):
+        others = [newest for other, newest in self._newest.items() if other != kind]
+        self._newest[kind] = stamp
+        # Older than what came the other way is the same again; much older, a bag that began again.
+        if not any(0.0 < stamp <= newest < stamp + _BACK_S for newest in others):
             self._deliver(msg)
 
     def waits_for(self) -> Tuple[str, str, int]:
