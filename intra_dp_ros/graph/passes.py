@@ -73,12 +73,11 @@ def _foldable(graph: Graph, conv: Optional[OpNode], norm: OpNode, consumers: Map
     made = conv.outputs[0]
     fixed = [norm.args.get(k) for k in ("weight", "bias")] + [conv.args.get("bias")]
     stats = [norm.args.get(k) for k in ("running_mean", "running_var")] + [conv.args["weight"]]
-    if not isinstance(conv.args["weight"], Const) or len(graph.tensors[made].shape) != len(
-            graph.constants[conv.args["weight"].name].shape):
-        return False  # without a batch the norm's channels are another dimension
     return (len(consumers[made]) == 1 and made not in graph.outputs
             and not any(consumers[t] or t in graph.outputs for t in norm.outputs[1:])
-            and all(a is None or isinstance(a, Const) for a in fixed) and all(isinstance(a, Const) for a in stats))
+            and all(a is None or isinstance(a, Const) for a in fixed) and all(isinstance(a, Const) for a in stats)
+            # without a batch the norm's channels are another dimension
+            and len(graph.tensors[made].shape) == len(graph.constants[conv.args["weight"].name].shape))
 
 
 def _fold(conv: OpNode, norm: OpNode, weights: Weights) -> Weights:

@@ -13,7 +13,7 @@ import torch
 from intra_dp_ros.graph.blobs import Blobs, StoreError, checked
 from intra_dp_ros.graph.constants import ByConstant, tensor_from_bytes, tensor_to_bytes
 from intra_dp_ros.graph.files import write_atomically
-from intra_dp_ros.graph.graph import Graph
+from intra_dp_ros.graph.graph import Graph, GraphError
 
 __all__ = ["Store", "StoreError", "StoredWeights"]
 
@@ -57,13 +57,15 @@ class Store:
         """A graph by its hash.
 
         Raises:
-            StoreError: not here, or its file was changed.
+            StoreError: not here, or its file was changed or is damaged.
         """
         try:
             with open(self._graph_path(graph_hash), encoding="utf-8") as file:
                 graph = Graph.from_json(file.read())
         except FileNotFoundError:
             raise StoreError("graph {} is not in {}".format(graph_hash, self.folder)) from None
+        except (GraphError, UnicodeError) as error:
+            raise StoreError("the file of graph {} is damaged: {}".format(graph_hash, error)) from None
         if graph.hash != graph_hash:
             raise StoreError("the file of graph {} holds another graph: delete it and upload again".format(graph_hash))
         return graph

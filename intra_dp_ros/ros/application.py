@@ -20,6 +20,17 @@ class Job:
     source: Optional[Source] = None  # what `inputs[0]` was made of, for the codec `source`
 
 
+def remapping(argument: str, name: str, topic: str, own: str = "") -> str:
+    """How a topic is given to a node: launch files have arguments of their own, and ignore others without a word.
+
+    Args:
+        argument: of the package's launch files.
+        name: as the node names it.
+        topic: of the user; `own` where `name` is to be another one.
+    """
+    return "{}:={} in the launch file's arguments, {}:={} with rosrun".format(argument, topic, name, own or topic)
+
+
 class Application:
     """One application; the node calls it.
 

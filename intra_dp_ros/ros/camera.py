@@ -7,6 +7,7 @@ import rospy
 from sensor_msgs.msg import CompressedImage, Image
 
 from intra_dp_ros.ros import conversions
+from intra_dp_ros.ros.application import remapping
 
 _BACK_S = 0.5
 #: What inputs are read with: more than rospy's 64 kB, which make large messages slow; not more, because a thread holds
@@ -30,8 +31,8 @@ class Camera:
     def __init__(self, topic: str, transport: str) -> None:
         compressed = topic + "/compressed"
         self.topic = rospy.resolve_name(compressed if transport == "compressed" else topic)
-        self._remapping = ("{0}/compressed:=/your/camera/topic/compressed" if transport == "compressed"
-                           else "{0}:=/your/camera/topic").format(topic)
+        self._remapping = (remapping("image", compressed, "/your/camera/topic", "/your/camera/topic/compressed")
+                           if transport == "compressed" else remapping("image", topic, "/your/camera/topic"))
         self._deliver: Callable[[Any], None] = lambda msg: None
         #: Kind -> stamp of its newest message [s].  Every kind is in it from the start: each has a thread of its own.
         self._newest: Dict[str, float] = {"raw": -math.inf, "compressed": -math.inf}
@@ -56,9 +57,7 @@ class Camera:
 
     def waits_for(self) -> Tuple[str, str, int]:
         """See `Application.waits_for`."""
-        return (self.topic, "image:=/your/camera/topic in a launch file's arguments, {} with rosrun".format(
-            self._remapping),
-                sum(s.get_num_connections() for s in self._subscribers))
+        return self.topic, self._remapping, sum(s.get_num_connections() for s in self._subscribers)
 
 
 def picture(msg: Any) -> Tuple[np.ndarray, bytes]:

@@ -18,7 +18,7 @@ from intra_dp_ros.apps.voxels import (Grid, OccupiedSpace, cells_of, occupied_sp
                                       predicted, volume, voxelise)
 from intra_dp_ros.msg import OccupiedSpace as OccupiedSpaceMsg
 from intra_dp_ros.ros import conversions
-from intra_dp_ros.ros.application import Application, Job
+from intra_dp_ros.ros.application import Application, Job, remapping
 from intra_dp_ros.ros.camera import INPUT_BUFFER_BYTES
 from intra_dp_ros.ros.completion_markers import completion_to_markers
 from intra_dp_ros.ros.complaints import Complaints
@@ -112,9 +112,8 @@ class CompletionApp(Application):
                                                      self._markers, self._view))
 
     def waits_for(self) -> Tuple[str, str, int]:
-        name, kind = _TOPICS[self.settings.input], self.settings.input
-        return (self._input.resolved_name, "{1}:=/your/{1}/topic in the launch file's arguments, {0}:=/your/{1}/topic "
-                "with rosrun".format(name, kind),
+        kind = self.settings.input
+        return (self._input.resolved_name, remapping(kind, _TOPICS[kind], "/your/{}/topic".format(kind)),
                 self._input.get_num_connections())
 
     def banner(self) -> str:

@@ -19,7 +19,7 @@ from intra_dp_ros.apps.models import LoadedModel
 from intra_dp_ros.apps.pairing import Pairing
 from intra_dp_ros.apps.person_point import Intrinsics, PersonPoint, keypoint_points, person_point
 from intra_dp_ros.apps.tracking import Track
-from intra_dp_ros.ros.application import Job
+from intra_dp_ros.ros.application import Job, remapping
 from intra_dp_ros.ros.camera import INPUT_BUFFER_BYTES
 from intra_dp_ros.ros.complaints import Complaints
 from intra_dp_ros.ros.conversions import InputError
@@ -78,7 +78,7 @@ class KapaoApp(PeopleApp):
                          "kapao_pose")
         self.settings = settings
         self._pairing = Pairing(settings.slop_s)
-        self._lock = threading.Lock()  # covers the six below: colour and depth come on two threads
+        self._lock = threading.Lock()  # covers all down to `_first_depth`: colour and depth are two threads
         self._last_pair = 0.0  # monotonic [s]; 0: none yet
         self._last_image = self._last_depth = 0.0  # likewise
         self._waits = 0.0  # since when images find no depth; 0: they do
@@ -159,8 +159,8 @@ class KapaoApp(PeopleApp):
             return
         name, gap = self._depth.resolved_name, self._pairing.gap()
         if not self._depth.get_num_connections():
-            why = ("nobody publishes {}; remap it: depth:=/your/depth/topic in the launch file's arguments, "
-                   "camera/depth/image_raw:=/your/depth/topic with rosrun".format(name))
+            why = "nobody publishes {}; remap it: {}".format(
+                name, remapping("depth", "camera/depth/image_raw", "/your/depth/topic"))
         elif gap is None:
             why = "nothing comes on {}".format(name)
         else:
@@ -198,9 +198,9 @@ class KapaoApp(PeopleApp):
                     depth.shape[1], depth.shape[0], width, height))
             if info is None:
                 if time.monotonic() - self._first_depth > _NO_INFO_S:
-                    raise InputError("no camera_info on {} ({} publishers); remap it: camera_info:=/your/camera_info "
-                                     "in the launch file's arguments, camera/depth/camera_info:=/your/camera_info "
-                                     "with rosrun".format(self._info.resolved_name, self._info.get_num_connections()))
+                    raise InputError("no camera_info on {} ({} publishers); remap it: {}".format(
+                        self._info.resolved_name, self._info.get_num_connections(),
+                        remapping("camera_info", "camera/depth/camera_info", "/your/camera_info")))
                 return None, None
             camera = intrinsics_from_msg(info)
             if (camera.height, camera.width) not in ((height, width), (0, 0)):

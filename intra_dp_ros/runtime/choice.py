@@ -120,7 +120,7 @@ class Choice:
         """
         if now.age_s < _OLD_S or time.monotonic() - self._was_fast > _FAST_S or now.load > 1.0:
             return None
-        if not self._may_split(now) or 0 < now.bandwidth < now.table.rungs[min(1, len(now.table.rungs) - 1)].bandwidth:
+        if not self._may_split(now) or 0 < now.bandwidth < now.table.rungs[now.table.lookup(0.0)].bandwidth:
             return None
         parts = (self._runnable(rung.plan, now) for rung in now.table.rungs if _is_in_rows(rung.plan))
         return next((part for part in parts if part is not None and not part.is_shared), None)

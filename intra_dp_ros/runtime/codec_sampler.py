@@ -58,9 +58,8 @@ class CodecCosts:
         for t in self._tiling.graph.inputs:
             name = codec_of(self._tiling, codec)(t, UP)
             if name != "source":  # its own choice, image by image
-                spec, axis = self._tiling.graph.tensors[t], self._tiling.axis[t]
-                shape = spec.shape if axis is None else self._tiling.row_shape(t, 0, 1)
-                encode_rows(torch.zeros(shape, dtype=TORCH_DTYPE[spec.dtype]), name)
+                dtype = TORCH_DTYPE[self._tiling.graph.tensors[t].dtype]
+                encode_rows(torch.zeros(self._tiling.row_shape(t, 0, 1), dtype=dtype), name)
         present = {**codec_costs(codec), **_load(self._path(codec))}
         self.codec, self._names = codec, {name.partition("@")[0] for name in present}
         self.all = {**self.all, **present}

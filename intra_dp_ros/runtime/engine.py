@@ -108,7 +108,7 @@ class Engine:
                 _LOG.warning("operator times cannot be kept: %s", error)
         return self.profile
 
-    def sample_inputs(self, most: int = 256) -> List[torch.Tensor]:
+    def sample_inputs(self, most: int) -> List[torch.Tensor]:
         """Random inputs of the right kind, the same every time.
 
         Args:

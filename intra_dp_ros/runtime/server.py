@@ -154,7 +154,7 @@ class Server(Control):
             return graph
         try:
             graph = self._store.get_graph(request.graph)
-        except (GraphError, UnicodeError):  # not here, or its file is damaged: the robot sends it
+        except StoreError:  # not here, or its file is damaged: the robot sends it
             return None
         check_graph(graph, self._limits)
         return graph

@@ -149,8 +149,7 @@ def test_which_plan_a_trial_takes_and_when_there_is_none():
     parts = {p.epoch: SimpleNamespace(plan=p, is_shared=p.epoch < 2) for p in plans}
     choice = Choice(parts[0], 0.5, lambda bandwidth: None)
     choice.renew(parts)
-    rungs = [SimpleNamespace(plan=p, bandwidth=1e6 * k) for k, p in enumerate([plans[0], *plans])]
-    table = SimpleNamespace(rungs=rungs, lookup=lambda bandwidth, current=None: round(bandwidth / 1e6))
+    table = tables.PlanTable("intra_dp", tuple(tables.Rung(1e6 * k, p) for k, p in enumerate([plans[0], *plans])))
     alive = SimpleNamespace(is_alive=True, confirmed={1, 2, 3, 4})
     now = Situation("intra_dp", table, None, alive, 1e6, age_s=0.5)
     assert choice.trial(now) is None  # the link has never been fast enough
