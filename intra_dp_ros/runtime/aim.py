@@ -33,14 +33,10 @@ class Aim:
         self.codecs = CodecCosts(tiling, config.input_codec, folder)
         self._objective, self._duplex = config.objective, config.duplex
         self._load, self._trip = Level(LEVELS, 1.0), Level(ROUND_TRIPS, config.rtt_s, _HOLD_S)
+        self.load = 1.0  #: times slower than alone that the server is, as it says; plans are made for a level of it
         self._lock = threading.Lock()
         self._told: Optional[Tuple[LinkModel, str, Objective]] = None
         self._is_new = False
-
-    @property
-    def load(self) -> float:
-        """Times slower than alone that plans take the server to be."""
-        return self._load.value
 
     def link_at(self, bandwidth: float = 1e6) -> LinkModel:
         """The link at a bandwidth [byte/s], with the codecs of all plans that may still run."""
@@ -66,7 +62,8 @@ class Aim:
             load: how many other robots the server works for (`Share`).
             is_uploading: weights are on their way, and heartbeats wait behind them: no round trip is like that later.
         """
-        planner.load_is(self._load.hear(1.0 + max(0.0, load)))
+        self.load = 1.0 + max(0.0, load)
+        planner.load_is(self._load.hear(self.load))
         if rtt_s > 0 and not is_uploading and self._trip.value != self._trip.hear(rtt_s):
             self.tell(planner)
 

@@ -68,9 +68,14 @@ class Correction:
             epoch, mean.latency_s * 1e3, alone * 1e3))
         del self._means[epoch]
 
-    def forget(self) -> None:
-        """Of plans with the server; a local run's predictions stay what they were."""
+    def begin_anew(self) -> None:
+        """Predictions of plans with the server have changed, and what they took says nothing of that; a local run's
+        stay what they were."""
         self._means = {epoch: mean for epoch, mean in self._means.items() if epoch == 0}
+
+    def forget(self) -> None:
+        """The plans themselves have changed, too."""
+        self.begin_anew()
         self._rest_s.clear()
 
     def factor(self, epoch: int) -> float:
@@ -113,6 +118,7 @@ class Expectation:
         if timeline is not self._timeline:  # a busier server, for example, under plans that stay what they are
             self._timeline = timeline
             self._predictions.clear()
+            self.correction.begin_anew()  # else what a busy server added would count twice
         key = (plan.epoch, round(math.log(bandwidth) * 20))
         if key not in self._predictions:
             self._predictions[key] = timeline.predict(plan, link_at(math.exp(key[1] / 20))).latency_s

@@ -1,12 +1,16 @@
 """Plans for every strategy asked for, made in the background: the frame thread only looks them up.
 
+LOSS searches for a server that is free.  For a busy one the plans found are priced anew: a search takes seconds of the
+robot's processor, and how busy the server is changes sooner.  Of the strategies that were asked for, the last one's
+plans are kept up to date.
+
 Threading: one thread searches; `table` and `plans` may be read by anyone: the dictionary they read is replaced, never
 changed.
 """
 import logging
 import threading
 from dataclasses import replace
-from typing import Callable, Collection, Dict, FrozenSet, List, Optional
+from typing import Callable, Collection, Dict, FrozenSet, List, NamedTuple, Optional, Tuple
 
 from intra_dp_ros.lop.plan import Plan
 from intra_dp_ros.loss import table as tables
@@ -19,6 +23,17 @@ from intra_dp_ros.loss.timeline import Timeline
 from intra_dp_ros.runtime.engine import Engine, Progress, no_progress
 
 _LOG = logging.getLogger(__name__)
+_SEARCHED = "intra_dp"  # the strategy whose plans take long to find; the baselines' are made anew
+
+
+class _Aims(NamedTuple):
+    """What plans are made for."""
+
+    server: Optional[Profile]  # None: not known yet
+    load: float  # times slower than alone that the server is
+    link: LinkModel  # its bandwidths are replaced by those of the ladder
+    codec: str  # of the graph's inputs
+    objective: Objective
 
 
 class Planner:
@@ -42,21 +57,18 @@ class Planner:
         self._robot = engine.profile.scaled(slowdown)
         #: What a local run takes, as measured at start [s].
         self.local_s = self._robot.frame_ms([rule.rows for rule in engine.tiling.rules]) / 1e3
-        self._link = link
-        self._codec = codec
-        self._objective = objective
+        self._aims = _Aims(None, 1.0, link, codec, objective)
         self._power = power
         self._folder = folder
         self._ready = ready
         self._progress = progress
         self._change = threading.Condition()
-        self._server: Optional[Profile] = None
-        self._load = 1.0
-        self._version = 0  # of everything that plans depend on: a search for an older one is thrown away
+        self._version = 0  # a search for an older one is stopped: nobody may use what it finds
         self._wanted: List[str] = []  # the last one that was asked for first
         self._failed: FrozenSet[str] = frozenset()  # strategies for which there are no plans under the present aims
         self._tables: Dict[str, PlanTable] = {}
         self._stale: FrozenSet[str] = frozenset()  # strategies whose tables are for other aims than the present ones
+        self._found: Dict[str, Tuple[_Aims, PlanTable]] = {}  # what was searched for, of a free server
         self._epoch = 1  # of the next plan
         self._closed = False
         self.timeline: Optional[Timeline] = None
@@ -81,24 +93,22 @@ class Planner:
     def server_is(self, profile: Profile) -> None:
         """The server's times; plans for a server with other times are made anew."""
         with self._change:
-            if profile != self._server:
-                self._server = profile
+            if profile != self._aims.server:
                 self._tables = {}
-                self._renew()
+                self._renew(self._aims._replace(server=profile), stop=True)
 
     def load_is(self, level: float) -> None:
         """Plan for a server so many times slower than alone; the plans there are serve until new ones are ready."""
         with self._change:
-            if level != self._load:
-                self._load = level
-                self._renew()
+            if level != self._aims.load:
+                self._renew(self._aims._replace(load=level))
 
     def aim(self, link: LinkModel, codec: str, objective: Objective) -> None:
         """Plan for another link or objective; the plans that are there serve until new ones are ready."""
         with self._change:
-            if (link, codec, objective) != (self._link, self._codec, self._objective):
-                self._link, self._codec, self._objective = link, codec, objective
-                self._renew()
+            aims = self._aims._replace(link=link, codec=codec, objective=objective)
+            if aims != self._aims:
+                self._renew(aims, stop=(codec, objective) != (self._aims.codec, self._aims.objective))
 
     def close(self) -> None:
         """Stop searching soon."""
@@ -106,9 +116,15 @@ class Planner:
             self._closed = True
             self._change.notify_all()
 
-    def _renew(self) -> None:
-        """All plans are to be made anew; the caller locks."""
-        self._version += 1
+    def _renew(self, aims: _Aims, stop: bool = False) -> None:
+        """All plans are to be made anew; the caller locks.
+
+        Args:
+            stop: the search that is going on.  One for a link or a load that has changed a little goes on: on a slow
+                robot they might change again and again, and it would never have any plans.
+        """
+        self._aims = aims
+        self._version += stop
         self._stale, self._failed = frozenset(self._tables), frozenset()
         self._change.notify_all()
 
@@ -119,21 +135,19 @@ class Planner:
                     self._change.wait()
                 if self._closed:
                     return
-                server, strategy, version = self._server.scaled(self._load), self._todo(), self._version
+                aims, strategy, version = self._aims, self._todo(), self._version
             try:
-                made = self._make(server, strategy, version)
+                made = self._make(aims, strategy, version)
             except Exception as error:  # one strategy's failure must not take the others' plans
                 _LOG.exception("no plans for strategy %s: %s", strategy, error)
                 with self._change:
-                    self._failed |= {strategy} if version == self._version else frozenset()
+                    self._failed |= {strategy} if aims == self._aims else frozenset()
                 continue
             with self._change:
                 if self._closed or version != self._version:
                     continue
-                made = _as_known(made, self._tables.values())
                 self._tables = {**self._tables, strategy: made}
-                self._stale -= {strategy}
-                self._epoch = max([self._epoch, *(p.epoch + 1 for p in made.plans)])  # never twice in a session
+                self._stale = self._stale - {strategy} if aims == self._aims else self._stale | {strategy}
                 plans = {p.epoch: p for t in self._tables.values() for p in t.plans if not p.is_local}
             try:
                 self._ready(list(plans.values()))
@@ -141,28 +155,46 @@ class Planner:
                 _LOG.exception("the plans of strategy %s cannot be used", strategy)
 
     def _todo(self) -> Optional[str]:
-        """The next strategy without plans."""
-        if self._server is None:
+        """The next strategy to make plans for: one without any, or the one in use whose plans are stale."""
+        if self._aims.server is None:
             return None
         return next((s for s in self._wanted if s not in self._failed and (
-            s not in self._tables or s in self._stale)), None)
+            s not in self._tables or s == self._wanted[0] and s in self._stale)), None)
 
-    def _make(self, server: Profile, strategy: str, version: int) -> PlanTable:
-        timeline = self.timeline = Timeline(self._engine.tiling, self._robot, server)
-        key = tables.key(self._engine.tiling, self._robot, server, self._link, strategy, self._codec, self._objective,
-                         self._power)
+    def _make(self, aims: _Aims, strategy: str, version: int) -> PlanTable:
+        timeline = self.timeline = Timeline(self._engine.tiling, self._robot, aims.server.scaled(aims.load))
+        if strategy != _SEARCHED:
+            return self._numbered(self._search(aims, strategy, version, timeline))
+        free = aims._replace(load=1.0)
+        made_for, found = self._found.get(strategy, (None, None))
+        if made_for != free:
+            found = self._numbered(self._search(free, strategy, version, timeline if aims == free else Timeline(
+                self._engine.tiling, self._robot, free.server)))
+            if version == self._version:  # else the search was stopped
+                self._found[strategy] = free, found
+        return found if aims == free else tables.priced_anew(found, timeline, aims.link, aims.objective, self._power)
+
+    def _search(self, aims: _Aims, strategy: str, version: int, timeline: Timeline) -> PlanTable:
+        key = tables.key(self._engine.tiling, self._robot, aims.server.scaled(aims.load), aims.link, strategy,
+                         aims.codec, aims.objective, self._power)
         made = tables.load(self._folder, key, self._engine.tiling, self._epoch)
         if made is None:
             def is_late() -> bool:
                 return self._closed or version != self._version
 
-            made = tables.build(self._engine.tiling, timeline, self._link, strategy, self._codec,
-                                self._objective, self._power, first_epoch=self._epoch,
+            made = tables.build(self._engine.tiling, timeline, aims.link, strategy, aims.codec,
+                                aims.objective, self._power, first_epoch=self._epoch,
                                 progress=lambda done, total: self._progress("planning " + strategy, done, total),
                                 should_stop=is_late)
             if not is_late():  # else the search was stopped: these are not its best plans
                 _keep(self._folder, key, made)
         return made
+
+    def _numbered(self, table: PlanTable) -> PlanTable:
+        """With the epochs of equal plans that there are, and others that no plan has had in a session."""
+        table = _as_known(table, [*self._tables.values(), *(found for _, found in self._found.values())])
+        self._epoch = max([self._epoch, *(p.epoch + 1 for p in table.plans)])
+        return table
 
 
 def _as_known(table: PlanTable, others: Collection[PlanTable]) -> PlanTable:

@@ -155,3 +155,24 @@ def test_codecs_are_used_where_they_pay(tiling, profiles, ratio, word):
     link = replace(LINK, up=2e6, down=2e7, codecs={"raw": (1.0, 0.0, 0.0), "png": (ratio, 1e-7, 1e-7)})
     plan = build(image, Timeline(image, robot, robot.scaled(0.01)), link, "intra_dp", "png").rungs[20].plan
     assert {t.codec for t in plan.transfers if t.tensor in image.graph.inputs} == {word}
+
+
+def test_plans_priced_anew_are_the_best_of_those_there_are(tiling, profiles, table):
+    link, power = replace(LINK, up=1e6, down=5e5), PowerModel()
+    priced = Objective().priced(power)
+    plans = list({p.epoch: p for p in (table.rungs[0].plan, *table.plans)}.values())
+    for busy in (1.0, 3.0, 50.0):
+        timeline = Timeline(tiling, profiles[0], profiles[1].scaled(busy))
+        made = tables.priced_anew(table, timeline, link, Objective(), power)
+        assert [r.bandwidth for r in made.rungs] == [r.bandwidth for r in table.rungs]
+        assert made.rungs[0] == table.rungs[0]
+        for rung in made.rungs[1:]:
+            at = replace(link, up=rung.bandwidth, down=rung.bandwidth / 2)
+            found = [timeline.predict(p, at, power) for p in plans]
+            fastest = min(p.latency_s for p in found)
+            best = min(float(priced.cost(p.latency_s, p.energy_j)) for p in found
+                       if p.latency_s <= 1.05 * fastest)
+            own = timeline.predict(rung.plan, at, power)
+            assert float(priced.cost(own.latency_s, own.energy_j)) == pytest.approx(best)
+            assert rung.plan.predicted_ms == pytest.approx(own.latency_s * 1e3)
+    assert all(r.plan.is_local for r in made.rungs)
