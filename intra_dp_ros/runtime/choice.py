@@ -20,6 +20,7 @@ from intra_dp_ros.runtime.sender import Traffic
 
 _OLD_S = 0.1  # an estimate of this age does not tell what the link is like now ...
 _FAST_S = 10.0  # ... and it may be worth a trial where it was fast enough for the server so long ago at most [s]
+_BUSY = 1.2  # a server that is so many times slower than alone has no time for trials
 
 
 class Situation(NamedTuple):
@@ -118,7 +119,7 @@ class Choice:
         known, has been slow for long, or is too slow for any plan, so that signs of life would wait behind it; and for
         a busy server, whom it would cost more than the robot gains.
         """
-        if now.age_s < _OLD_S or time.monotonic() - self._was_fast > _FAST_S or now.load > 1.0:
+        if now.age_s < _OLD_S or time.monotonic() - self._was_fast > _FAST_S or now.load > _BUSY:
             return None
         if not self._may_split(now) or 0 < now.bandwidth < now.table.rungs[now.table.lookup(0.0)].bandwidth:
             return None

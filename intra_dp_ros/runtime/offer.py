@@ -13,7 +13,7 @@ from intra_dp_ros.runtime.sender import TileSender
 from intra_dp_ros.runtime.split import RobotFrame
 from intra_dp_ros.wire.source import Source
 
-_PAUSE_S = 0.2  # before a link that was too slow is tried again
+_PAUSE_S = 0.05  # before a link that was too slow is tried again
 
 
 class Offer:

@@ -4,8 +4,8 @@ The counterpart of computing beside a link that fell (`hedge.Beside`): where the
 computes on, its inputs go up, and whoever has the frame first answers.  Where both compute, the robot begins anew.
 
 Who computes alone sends nothing, and probes are few, so a link that has risen would go unnoticed for some frames.  Once
-the estimate is old, a frame is therefore given to the server from its beginning, until its own rows tell that the link
-is still too slow for it, and now and then again.  A robot that computes takes no more energy for it.
+the estimate is old, a frame is therefore given to the server, until its own rows tell that the link is still too slow
+for it, and after a pause again.  A robot that computes takes no more energy for it.
 
 Threading: the frame thread.
 """
@@ -32,17 +32,18 @@ class Rise:
         rate: of the uplink when the frame began [byte/s].
         choose: (seconds left on the robot) -> a plan that is clearly sooner, or None.
         offer: of the frame to the server.
-        trial: the plan to find out by what the link is like, if that is not known any more; or None.
+        trial: the plan to find out by what the link is like, if that is not known any more; or None.  It is asked for
+            until there is one: the estimate may become old in the middle of the frame.
     """
 
     def __init__(self, alone_s: float, rate: float, choose: Callable[[float], Optional[Other]], offer: Offer,
-                 trial: Optional[Part] = None) -> None:
+                 trial: Callable[[], Optional[Part]] = lambda: None) -> None:
         now = time.monotonic()
         self._done, self._next = now + alone_s, now + _LOOK_S
         self._rate, self._choose, self._offer = rate, choose, offer
         self._is_given = False  # to the server, whatever the link does
-        if trial is not None:
-            offer.begin(trial)
+        self._trial = trial
+        self._try()
 
     def run(self, frame: RobotFrame, inputs: Sequence[torch.Tensor]) -> Tuple[RobotFrame, Tuple[torch.Tensor, ...]]:
         """The frame that answers, the robot's or the helped one, and its outputs.
@@ -78,6 +79,8 @@ class Rise:
         if other is None:
             if offer.helped is not None:
                 offer.watch(left_s)
+            else:
+                self._try()
         elif other.part.is_shared:
             raise Again(other, self._rate)
         elif offer.helped is None:
@@ -85,3 +88,8 @@ class Rise:
             offer.begin(other.part)
         else:  # by the plan that it began by: its rows are there
             offer.go_on()
+
+    def _try(self) -> None:
+        trial = self._trial()
+        if trial is not None:
+            self._offer.begin(trial)

@@ -104,7 +104,7 @@ class Runner:
             return Ran(frame, frame.run_alone(ask.inputs), Traffic(), stats.LOCAL, "")
         offer = Offer(ask.inputs, ask.source, self._sender, lambda: self._connection.session, self._bandwidth, make)
         rise = Rise(self._choice.alone_s, rate, lambda left_s: self._choice.risen(self._situation(), WORTH * left_s),
-                    offer, self._choice.trial(self._situation()))
+                    offer, lambda: self._choice.trial(self._situation()))
         try:
             found, outputs = rise.run(frame, ask.inputs)
         except Again as again:
