@@ -34,6 +34,7 @@ _LOG = logging.getLogger(__name__)
 _PLANS = 64  # of one session; the oldest goes first
 _UNKNOWN_S = 0.1  # what a frame is expected to take when its plan does not say
 _SPANS_KEPT = 4  # frames whose computing can be asked for afterwards
+_QUIET_S = 1.0  # a frame of which nothing has come for so long is worked on no more: robots may end theirs alone
 
 
 class _Abandoned(Exception):
@@ -52,6 +53,12 @@ class _Frame:
         self.due = time.monotonic() + (_UNKNOWN_S if expected_ms is None else expected_ms / 1e3)  # monotonic [s]
         self.busy = 0.0  # computing so far [s]
         self.spans: List[Tuple[float, float]] = []  # computing: begin, end (monotonic) [s]
+        self.heard = time.monotonic()  # when the last of its tiles came (monotonic) [s]
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it computes, waits for its turn, or tiles of it may be on their way."""
+        return self.turn is not None or time.monotonic() - self.heard < _QUIET_S
 
 
 class RobotSession:
@@ -99,7 +106,8 @@ class RobotSession:
     @property
     def is_busy(self) -> bool:
         """Whether a frame is being worked on."""
-        return self._current is not None
+        frame = self._current
+        return frame is not None and frame.is_live
 
     @property
     def wants_processor(self) -> bool:
@@ -123,7 +131,7 @@ class RobotSession:
         now = time.monotonic()
         load = self._load.add(others)
         frame = self._current
-        if frame is None and now < self._next_beat:
+        if (frame is None or not frame.is_live) and now < self._next_beat:
             return
         self._next_beat = now + SERVER_IDLE_PERIOD_S
         with self._change:
@@ -271,6 +279,7 @@ class RobotSession:
                     continue  # of a frame that is done or was given up
                 frame = self._begin(tile)
                 whole_chunk = False
+            frame.heard = time.monotonic()
             for tensor, start, value in self._inputs[1] if tile.tensor == AGAIN else [(tile.tensor, tile.start, rows)]:
                 if tensor in frame.part.arrives:
                     frame.stream.feed(tensor, start, value)
