@@ -126,7 +126,7 @@ class Bench:
                 self._model_of = wanted, CellModel(setting, wanted[1])
             is_ours, model = "intra_dp" in strategies, self._model_of[1]
             cell.update(model.bounds(blocks, trace, "intra_dp" if is_ours else strategies[-1]))
-            cell["ablation"] = model.ablation(blocks, trace) if is_ours else {}
+            cell["ablation"] = model.ablation(blocks, trace, strategies) if is_ours else {}
         cell.update(emulated=emulated, command=command_of(sys.argv[1:]), seconds=self._options.seconds,
                     adaptive=setting.adaptive)
         cell["estimator"] = estimator_trial.figures(blocks.estimates)

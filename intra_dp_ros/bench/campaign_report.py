@@ -232,8 +232,9 @@ def _missed(cells: Sequence[Mapping[str, Any]]) -> List[str]:
                 "{} over the {} other strategy's, in cells where it is above {:.2f}. *Measured* ran on the nodes; "
                 "the rest is simulated on the same pieces of the trace with the operator times, codec costs and round "
                 "trips that the nodes measured, without computing beside a late link: as it is, and with one thing "
-                "changed. No schedule can beat the "
-                "*bound*, which leaves out most of what halo rows cost and knows the bandwidth beforehand.".format(
+                "changed, for intra_dp and for the best other of local, offload and cuts alike. No schedule can "
+                "beat the *bound*, which leaves out most of what halo rows cost and knows the bandwidth "
+                "beforehand.".format(
                     what.capitalize(), best, aim), "",
                 *ablation_table(*zip(*missed), name), ""]
     return lines

@@ -30,6 +30,7 @@ from intra_dp_ros.runtime.sender import TILE_BYTES
 from intra_dp_ros.wire.shaper import Trace
 
 _AT_ONCE = 1e-6  # of a server's times: it takes none
+_TOO_LONG = ("dina", "spso_ga")  # strategies that take minutes to simulate, and are never the best by much
 #: Column of the report -> what is changed.
 CHANGES: Dict[str, Dict[str, Any]] = {
     "as it is": {},
@@ -39,9 +40,9 @@ CHANGES: Dict[str, Dict[str, Any]] = {
     "tiles without halos (inexact)": {"has_halos": False},
     "objective energy": {"objective": Objective(ENERGY)},
 }
-#: Figure -> its bound, and the changes that say something about it.
-FIGURES = {"mean_ms": ("bound_ms", [name for name in CHANGES if "objective" not in CHANGES[name]]),
-           "energy_j": ("bound_j", list(CHANGES))}
+#: Figure -> its bound, the best other strategy's in `CellModel.ablation`, the changes that say something about it.
+FIGURES = {"mean_ms": ("bound_ms", "best_ms", [name for name in CHANGES if "objective" not in CHANGES[name]]),
+           "energy_j": ("bound_j", "best_j", list(CHANGES))}
 
 
 @dataclass(frozen=True)
@@ -83,21 +84,36 @@ class CellModel:
         latency_s, energy_j = self._simulation("as it is").bounds(began, trace.trace, True).mean(axis=0)
         return {"bound_ms": float(latency_s * 1e3), "bound_j": float(energy_j)}
 
-    def ablation(self, blocks: Blocks, trace: NamedTrace) -> Dict[str, Dict[str, float]]:
-        """Mean latency [ms] and energy [J] of intra_dp's frames and the 95th percentile of latency over prediction,
-        simulated on the same pieces of the trace, for every one of `CHANGES`."""
+    def ablation(self, blocks: Blocks, trace: NamedTrace, others: Sequence[str]) -> Dict[str, Dict[str, Any]]:
+        """What is simulated on the same pieces of the trace for every one of `CHANGES`.
+
+        Args:
+            others: strategies to compare with; what is changed is changed for them, too.
+
+        Returns:
+            change -> mean latency `mean_ms` and energy `energy_j` of intra_dp's frames, `over_predicted_p95`: the
+            95th percentile of latency over prediction; `best_ms`, `best_j`: the least of the others' means.
+        """
         pieces = segments(blocks.frames)
-        return {name: self._means(name, pieces, trace.trace) for name in CHANGES} if pieces else {}
+        found: Dict[str, Dict[str, Any]] = {}
+        for name in CHANGES if pieces else ():
+            found[name] = own = self._means(name, "intra_dp", pieces, trace.trace)
+            rest = [self._means(name, other, pieces, trace.trace) for other in others
+                    if other not in ("intra_dp", *_TOO_LONG)]
+            own.update(best_ms=min((f["mean_ms"] for f in rest), default=None),
+                       best_j=min((f["energy_j"] for f in rest), default=None))
+        return found
 
     def moments(self, rates: Sequence[float]) -> List[Moment]:
         """A link that falls in mid-frame from the highest of these rates [byte/s] (`take_back`)."""
         simulation = self._simulation("as it is")
         return moments(simulation.timeline, simulation.plans("intra_dp"), self._link, max(rates), rates_below(rates))
 
-    def _means(self, name: str, pieces: Sequence[Tuple[float, float]], trace: Trace) -> Dict[str, float]:
+    def _means(self, name: str, strategy: str, pieces: Sequence[Tuple[float, float]], trace: Trace
+               ) -> Dict[str, Any]:
         simulation, found = self._simulation(name), []
         for start, length in pieces:
-            found += simulation.drive("intra_dp", trace.shifted(start), length, CHANGES[name].get("knows", False))
+            found += simulation.drive(strategy, trace.shifted(start), length, CHANGES[name].get("knows", False))
         means = summary(found)
         return {figure: means[figure] for figure in (*FIGURES, "over_predicted_p95")}
 
@@ -134,19 +150,21 @@ def _profile(setting: Setting, place: str, graph: str) -> Profile:
 
 
 def table(cells: Sequence[Dict[str, Any]], best: Sequence[float], figure: str) -> List[str]:
-    """A Markdown table: every change's figure over what was measured of the best other strategy.
+    """A Markdown table: the figure and its bound over the best other strategy's as measured, and every change's over
+    the best other's under the same change.
 
     Args:
-        best: the figure of the best other strategy of each cell.
+        best: the figure of the best other strategy of each cell, as measured.
         figure: of `FIGURES`.
     """
-    bound, names = FIGURES[figure]
+    bound, beside, names = FIGURES[figure]
     lines = ["| model | trace | codec | best other {} | measured | {} | bound |".format(
         "ms" if figure == "mean_ms" else "J", " | ".join(names)), "|" + "---|" * (6 + len(names))]
     rows = []
     for cell, other in zip(cells, best):
-        found = [cell["strategies"]["intra_dp"][figure], *(cell["ablation"][n][figure] for n in names), cell[bound]]
-        rows.append([x / other for x in found])
+        changed = [cell["ablation"][n] for n in names]
+        rows.append([cell["strategies"]["intra_dp"][figure] / other, *(f[figure] / f[beside] for f in changed),
+                     cell[bound] / other])
         lines.append("| {} | {} | {} | {:.3g} | {} |".format(
             model_name(cell["model"]), trace_name(cell["trace"]), cell["codec"], other,
             " | ".join("{:.2f}".format(x) for x in rows[-1])))

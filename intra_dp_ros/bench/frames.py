@@ -1,4 +1,4 @@
-"""Models and inputs of a bench: real images where a model takes images, random tensors where it does not."""
+"""Models and inputs of a bench: real images and scans where a model takes them, random tensors where it does not."""
 from typing import List, Optional, Sequence, Tuple
 
 import cv2
@@ -6,12 +6,14 @@ import numpy as np
 import torch
 
 from intra_dp_ros.apps.models import LoadedModel, ModelError, load_model
+from intra_dp_ros.apps.voxels import GRID, voxelise
 from intra_dp_ros.bench.bag import open_source
+from intra_dp_ros.bench.clouds import HEIGHT_M, open_clouds
 from intra_dp_ros.bench.options import fill_zeros, random_inputs, shape_of
 from intra_dp_ros.graph.record import Recording, RecordingError, record
 from intra_dp_ros.runtime.exactness import relative_error
 
-_FPS = 2.0  # images are so far apart in the video that they differ
+_FPS = 2.0  # images, and scans, are so far apart that they differ
 
 
 def parse_model(text: str) -> Tuple[str, Optional[Tuple[int, ...]]]:
@@ -80,8 +82,13 @@ def is_image(shape: Tuple[int, ...], dtype: str) -> bool:
 
 
 def make_inputs(model: LoadedModel, count: int, seed: int) -> Tuple[List[torch.Tensor], str]:
-    """Inputs for frames, and what they are: images of the video, resized, or random tensors."""
+    """Inputs for frames, and what they are: images of the video, resized; scans as volumes; or random tensors."""
     spec = model.input_specs[0]
+    if (tuple(spec.shape), spec.dtype) == (GRID.shape, "uint8"):
+        source = open_clouds()
+        clouds = source.clouds(_FPS, count / _FPS)
+        return [torch.from_numpy(voxelise(points[:, :3] + np.array([0.0, 0.0, HEIGHT_M], np.float32)))
+                for _, points, _ in clouds], source.label
     if not is_image(spec.shape, spec.dtype):
         return [random_inputs(model, seed + i)[0] for i in range(count)], "random {} tensors".format(spec.dtype)
     channels_last = spec.shape[3] == 3

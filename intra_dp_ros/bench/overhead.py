@@ -4,7 +4,7 @@ from typing import Any, Dict, List, Mapping, Sequence
 
 from intra_dp_ros.bench.measured import commit, machine
 
-ADDED = "ROS adds"  # a frame over ROS minus the same in one process
+ADDED = "ROS adds"  # a frame from message to message over ROS minus the same in one process
 
 
 def result(times: Mapping[str, Sequence[float]], size: Sequence[int], command: str) -> Dict[str, Any]:
@@ -25,5 +25,6 @@ def in_words(found: Mapping[str, Any]) -> List[str]:
     lines = ["| part of a frame | median ms | p95 |", "|---|---|---|"]
     lines += ["| {} | {:.2f} | {:.2f} |".format(name, f["median"], f["p95"]) for name, f in found["overhead"].items()]
     return lines + ["", "A {} uint8 image offloaded over an unshaped link, real nodes on one machine, takes {:.1f} ms "
-                    "more than in one process (median of {} frames taken in turns).".format(
+                    "more from the image's message to the result's than from tensor to tensor in one process (median "
+                    "of {} frames taken in turns).".format(
                         "x".join(map(str, found["size"])), found["overhead"][ADDED]["median"], found["frames"])]

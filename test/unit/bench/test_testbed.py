@@ -9,6 +9,7 @@ import time
 import pytest
 import torch
 
+from intra_dp_ros.apps.voxels import GRID
 from intra_dp_ros.bench import (bench, children, estimator_trial, frames, namespaces, overhead, profile_tool, shaping,
                                 testbed)
 from intra_dp_ros.bench.campaign import Blocks, block_length, time_scale_of
@@ -156,6 +157,9 @@ def test_options_are_checked(monkeypatch, capsys):
     assert "magic" in capsys.readouterr().err
 
 
+_CHANGED = {"mean_ms": 60.0, "energy_j": 0.5, "best_ms": 90.0, "best_j": 0.6}
+
+
 def _frame(strategy, latency, **other):
     return dict(dict(strategy=strategy, segment=0, robot=0, latency_ms=latency, inference_ms=latency,
                      predicted_ms=100.0, outcome="split", reason="", energy_j=1.0, bandwidth_MBps=4.0, bytes_up=10 ** 6,
@@ -169,7 +173,7 @@ def test_figures_of_a_cell_and_its_report(tmp_path):
                                                               rel_error=1e-6)],
         lost={"intra_dp": 1}, robot_s={"intra_dp": 3.0}, wall_s={"intra_dp": 10.0}, weights="random (none given)")
     cell = summarise(blocks, Setting("net", str(tmp_path)), open_trace("constant:4"), ["local", "intra_dp"], 1.0, True)
-    cell.update(bound_ms=50.0, bound_j=0.4, ablation={name: {"mean_ms": 60.0, "energy_j": 0.5} for name in CHANGES})
+    cell.update(bound_ms=50.0, bound_j=0.4, ablation={name: dict(_CHANGED) for name in CHANGES})
     own = cell["strategies"]["intra_dp"]
     assert (own["share_split"], own["share_offload"], own["share_takeover"]) == (0.5, 0.25, 0.25)
     assert own["measured_over_predicted"]["median"] == pytest.approx(1.0) and own["max_rel_error"] == 1e-6
@@ -197,7 +201,7 @@ def test_a_report_of_earlier_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(bench.shutil, "which", lambda name: name)
     blocks = Blocks(frames=[_frame("local", 200.0, outcome="local", bytes_up=0), _frame("intra_dp", 100.0)])
     cell = summarise(blocks, Setting("net", str(tmp_path)), open_trace("constant:4"), ["local", "intra_dp"], 1.0, True)
-    cell.update(bound_ms=50.0, bound_j=0.4, ablation={name: {"mean_ms": 60.0, "energy_j": 0.5} for name in CHANGES})
+    cell.update(bound_ms=50.0, bound_j=0.4, ablation={name: dict(_CHANGED) for name in CHANGES})
     cell.update(estimator=estimator_trial.figures([]), command="scripts/bench --models net")
     (tmp_path / "one.json").write_text(json.dumps(cell))
     (tmp_path / "two.json").write_text(json.dumps(
@@ -254,6 +258,12 @@ def test_images_are_frames_of_the_models_size_and_tensors_are_random():
         input_specs = (Spec,)
     found, what = frames.make_inputs(Model, 3, 0)
     assert [tuple(x.shape) for x in found] == [(1, 48, 64, 3)] * 3 and "images of" in what
+    Model.Spec.shape = GRID.shape
+    found, what = frames.make_inputs(Model, 3, 0)
+    assert len(found) == 3 and found[0].dtype == torch.uint8 and "points" in what
+    for volume in found:
+        assert tuple(volume.shape) == GRID.shape and 100 < int(volume.sum()) < 0.05 * volume.numel()
+    assert not torch.equal(found[0], found[1])
     Model.Spec.shape, Model.Spec.dtype = (2, 5), "float32"
     found, what = frames.make_inputs(Model, 2, 0)
     assert found[0].dtype == torch.float32 and not torch.equal(found[0], found[1])
