@@ -27,6 +27,7 @@ _READY = 8  # recordings kept ready, one for each kind of arguments; the least r
 _MOST = 16  # recordings made: a model that is called differently every time would only ever be recorded
 _ROS_PART = "intra_dp_ros.ros.connect"
 _CONNECT_S = 5.0  # between looks for a way to the server, while there is none
+_FIRST_S = 2.0  # a first call waits so long for the first look: without a server it is no slower than that
 _TOO_MANY = ("it was called with more than {} kinds of arguments (shapes, types, plain values): pass numbers that "
              "change as tensors").format(_MOST)
 #: Methods of a module after which its recordings are of another model.
@@ -45,23 +46,30 @@ class _Ready:
 
 
 class _Search:
-    """Looks for a way to the server again and again, on a thread: a master that is not there may keep one waiting."""
+    """Looks for a way to the server again and again, on a thread: a master that is not there may keep one waiting for
+    minutes, and a program that is a node already for ever."""
 
     def __init__(self, connect: Connect, robot_id: str) -> None:
         self._connect, self._robot_id = connect, robot_id
-        self._next = time.monotonic() + _CONNECT_S
+        self._next = 0.0
         self._thread: Optional[threading.Thread] = None
         self._change = threading.Lock()  # covers the two below
         self._found: Optional[Tuple[Link, Control]] = None
         self._is_closed = False
 
-    def ends(self) -> Optional[Tuple[Link, Control]]:
-        """What was found; None: nothing yet."""
+    def ends(self, within_s: float = 0.0) -> Optional[Tuple[Link, Control]]:
+        """What was found; None: nothing yet.
+
+        Args:
+            within_s: how long a look that is going on is waited for [s].
+        """
         if self._found is None and time.monotonic() > self._next and (
                 self._thread is None or not self._thread.is_alive()):
             self._next = time.monotonic() + _CONNECT_S
             self._thread = threading.Thread(target=self._look, name="connect", daemon=True)
             self._thread.start()
+        if self._thread is not None and within_s > 0.0:
+            self._thread.join(within_s)
         return self._found
 
     def close(self) -> None:
@@ -220,12 +228,13 @@ class IntraDP:
             config = self._config = RobotConfig(input_codec=default_codec(), device=device)
         robot_id = config.robot_id + ("_{}".format(self._made) if self._made > 1 else "")
         robot = Robot(recording, self._folder, replace(config, robot_id=robot_id))
-        ends = self._connect(robot_id)
+        search = _Search(self._connect, robot_id)
+        ends = search.ends(_FIRST_S)
         if ends is not None:
             robot.connect(*ends)
         if recording.tail is not None:
             _LOG.warning("%s%s", recording.tail.sentence, _remedy(self.model))
-        self._ready[key] = _Ready(robot, None if ends is None else ends[0], recording, _Search(self._connect, robot_id))
+        self._ready[key] = _Ready(robot, None if ends is None else ends[0], recording, search)
 
     def _linked(self, ready: _Ready) -> _Ready:
         """The same, with the way to the server where one was found since."""

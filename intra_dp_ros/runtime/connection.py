@@ -133,7 +133,8 @@ class Connection:
     def on_heartbeat(self, beat: Heartbeat) -> Optional[float]:
         """A checked heartbeat; the round trip it closes [s], if any."""
         with self._lock:
-            self._confirmed = frozenset(beat.epochs)
+            if beat.session == self._session:  # else another one was opened since it was checked
+                self._confirmed = frozenset(beat.epochs)
         return self.pulse.received(beat)
 
     def _run(self) -> None:

@@ -48,6 +48,15 @@ class Offer:
         """Whether the server that has the frame's rows is not there any more."""
         return self.helped is not None and self._sender.session != self._session()
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether the server does not take the frame: the robot ends it by itself."""
+        return self.helped is not None and bool(self.helped.refused)
+
+    def stop(self) -> None:
+        """Send no more of it."""
+        self._sender.hold()
+
     def begin(self, part: Part) -> None:
         """Give the frame to the server, under a plan in which it computes everything; once in a session."""
         self.helped = self._make(part)

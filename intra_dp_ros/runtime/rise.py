@@ -72,6 +72,9 @@ class Rise:
         if self._is_given or now < self._next:
             return
         self._next, left_s = now + _LOOK_S, self._done - now
+        if offer.is_refused:
+            offer.stop()
+            return
         if offer.helped is not None and not offer.is_held:  # on its way, and as far as is known the server is sooner
             offer.watch(left_s)
             return

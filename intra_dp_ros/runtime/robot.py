@@ -80,6 +80,7 @@ class Robot:
         self._words: Dict[int, str] = {0: "local"}
         self._sender: Optional[TileSender] = None
         self._busy = threading.Lock()  # one frame at a time
+        self._offering = threading.Lock()
         self._number = 0
         self._runner = Runner(self.engine, self._choice, config.slowdown, self._planner.local_s, self.bandwidth,
                               self._situation)
@@ -307,9 +308,10 @@ class Robot:
 
     def _offer(self) -> None:
         """The server is to hold the plans of the present strategy: it keeps a limited number."""
-        table = self._planner.table(searched(self.strategy))
-        if self.connection is not None and table is not None:
-            self.connection.offer([p for p in table.plans if not p.is_local])
+        with self._offering:  # a strategy set meanwhile offers its own afterwards
+            table = self._planner.table(searched(self.strategy))
+            if self.connection is not None and table is not None:
+                self.connection.offer([p for p in table.plans if not p.is_local])
 
     def _window(self) -> int:
         rtt = 0.0 if self.connection is None else self.connection.pulse.rtt

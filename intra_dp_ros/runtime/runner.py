@@ -5,6 +5,7 @@ the robot began alone may be given to the server.
 
 Threading: `run` on the frame thread; link threads read `frame`, which is replaced as a whole.
 """
+import logging
 import time
 from dataclasses import replace
 from typing import Callable, Collection, Mapping, NamedTuple, Optional, Sequence, Tuple
@@ -26,6 +27,7 @@ from intra_dp_ros.runtime.sender import FrameKey, TileSender, Traffic
 from intra_dp_ros.runtime.split import RobotFrame, TakeOver
 from intra_dp_ros.wire.source import Source
 
+_LOG = logging.getLogger(__name__)
 #: A split frame that is not there after its prediction and this many local runs is computed locally.
 DEADLINE_LOCALS = 2.0
 
@@ -113,6 +115,13 @@ class Runner:
                 self._begin_sending(ask, part) if is_new else self._sender.change(part.plan.epoch)))
             return self._run_split(ask, after, again.other.expected_s, again.other.rate,
                                    () if is_new else (offer.helped.part.plan.epoch,))
+        except Exception:
+            if offer.helped is None:
+                raise  # the robot's own failure
+            _LOG.exception("what the server had of a frame failed, and the robot begins it again")
+            self._sender.abandon()
+            found = self.frame = self._new(self._choice.local)
+            return Ran(found, found.run_alone(ask.inputs), self._sender.traffic(), stats.LOCAL, "")
         if offer.helped is not None:
             self._sender.abandon()
         traffic = Traffic() if offer.helped is None else self._sender.traffic()
@@ -143,16 +152,22 @@ class Runner:
                 past.add(frame.part.plan.epoch)
                 _, expected_s, rate = again.other
             except TakeOver as why:
-                sender.abandon()
-                alone = self._new(self._choice.local)
-                outputs = alone.run_alone(ask.inputs)
-                frame.add(alone, "taken over")
-                return Ran(frame, outputs, sender.traffic(), stats.TAKEOVER, str(why))
+                return self._take_over(ask, frame, str(why))
+            except Exception as error:  # such as no memory for both the split frame and the one beside it
+                _LOG.exception("a frame with the server failed, and is computed alone")
+                return self._take_over(ask, frame, "the split frame failed: {!r}".format(error))
         if frame.was_beaten:
             sender.abandon()
             return Ran(frame, outputs, sender.traffic(), stats.TAKEOVER,
                        "the server was late, and the robot alone sooner")
         return Ran(frame, outputs, sender.traffic(), stats.SPLIT, frame.went_on)
+
+    def _take_over(self, ask: Ask, frame: RobotFrame, why: str) -> Ran:
+        self._sender.abandon()
+        alone = self._new(self._choice.local)
+        outputs = alone.run_alone(ask.inputs)
+        frame.add(alone, "taken over")
+        return Ran(frame, outputs, self._sender.traffic(), stats.TAKEOVER, why)
 
     def _other(self, rate: float, under: Part, past: Collection[int]) -> Optional[Other]:
         """What the frame may go on by at a bandwidth [byte/s]."""

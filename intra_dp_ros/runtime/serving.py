@@ -31,7 +31,7 @@ from intra_dp_ros.wire.source import Joiner, SourceError
 from intra_dp_ros.wire.tile import TileError, TileSpec, decode_tile, no_rows
 
 _LOG = logging.getLogger(__name__)
-_PLANS = 64  # of one session; the oldest goes first
+_PLANS = 64  # of one session; the one that frames have not used for longest goes first
 _UNKNOWN_S = 0.1  # what a frame is expected to take when its plan does not say
 _SPANS_KEPT = 4  # frames whose computing can be asked for afterwards
 _QUIET_S = 1.0  # a frame of which nothing has come for so long is worked on no more: robots may end theirs alone
@@ -201,7 +201,9 @@ class RobotSession:
 
     def _on_tile(self, tile: Tile, received: float) -> None:
         with self._change:
-            part = self._parts.get(tile.epoch)
+            part = self._parts.pop(tile.epoch, None)
+            if part is not None:
+                self._parts[tile.epoch] = part  # the newest: it is in use
         try:
             if part is None:
                 raise TileError("a tile of plan {}, which this server does not have".format(tile.epoch))

@@ -151,6 +151,19 @@ def test_a_way_to_the_server_is_looked_for_again(make, detector, tmp_path, monke
         server.close()
 
 
+def test_a_way_that_cannot_be_looked_for_keeps_no_call_waiting(make, detector, monkeypatch):
+    """As where the master of a program that is a node has gone: rospy waits for it."""
+    monkeypatch.setattr(client, "_FIRST_S", 0.05)
+    ended = threading.Event()
+    model = make(detector, lambda robot_id: ended.wait() and None)
+    try:
+        for seed in range(2):
+            same(model(image(seed)), detector(image(seed)))
+        assert not ended.is_set()
+    finally:
+        ended.set()
+
+
 def test_calls_from_several_threads_take_turns(make, detector):
     model, wrong = make(detector), []
 

@@ -182,6 +182,43 @@ def test_rows_that_come_twice_are_refused_and_the_frame_is_taken_over_at_once(re
         robot.close()
 
 
+def test_a_split_frame_that_fails_is_answered_all_the_same(recording, tmp_path, cable, monkeypatch):
+    cable.start_server()
+    robot = make_robot(recording, tmp_path, cable, strategy="offload")
+    source = images()
+    try:
+        ready(robot, "offload")
+        until(lambda: answered(robot, next(source)).outcome == "split", "splitting")
+
+        def fails(*_, **__):
+            raise RuntimeError("out of memory")
+        monkeypatch.setattr(RobotFrame, "_take", fails)
+        stats = answered(robot, next(source))
+        assert stats.outcome == "takeover" and "out of memory" in stats.reason
+        monkeypatch.undo()
+        until(lambda: answered(robot, next(source)).outcome == "split", "splitting again")
+    finally:
+        robot.close()
+
+
+def test_a_frame_of_which_nothing_comes_any_more_keeps_no_server_busy(recording, tmp_path, cable, monkeypatch):
+    monkeypatch.setattr(serving, "_QUIET_S", 0.3)
+    cable.start_server()
+    robot = make_robot(recording, tmp_path, cable, strategy="offload")
+    source = images()
+    try:
+        ready(robot, "offload")
+        until(lambda: answered(robot, next(source)).outcome == "split", "splitting")
+
+        def half(frame, inputs, given):
+            frame._sender.put(robot.engine.graph.inputs[0], 0, inputs[0][:, :60], "raw")
+        monkeypatch.setattr(RobotFrame, "_send_inputs", half)
+        assert answered(robot, next(source)).outcome == "takeover"
+        until(lambda: not cable.server.is_busy, "rest")
+    finally:
+        robot.close()
+
+
 def test_heartbeats_go_on_while_another_robot_is_let_in(recording, tmp_path, cable):
     """Making a link talks to the ROS master, which may take long."""
     begun = threading.Event()

@@ -23,7 +23,7 @@ class Bench:
     def make(self, part):
         self.done.append("begin " + part)
         self.sender.session = self.session
-        return SimpleNamespace(part=part, offer=lambda *_: self.done.append("send"))
+        return SimpleNamespace(part=part, refused="", offer=lambda *_: self.done.append("send"))
 
     def happened(self):
         done, self.done[:] = list(self.done), []
@@ -51,6 +51,16 @@ def test_the_rest_is_held_back_when_the_link_does_not_carry_it_in_time(bench):
     bench.now += 0.25
     offer.watch(0.1)  # once more
     assert not offer.is_held and bench.happened() == ["send"]
+
+
+def test_what_the_server_refuses_is_sent_no_more(bench):
+    bench.offer.begin("plan")
+    assert not bench.offer.is_refused
+    bench.offer.helped.refused = "a plan that it does not have"
+    assert bench.offer.is_refused
+    bench.happened()
+    bench.offer.stop()
+    assert bench.happened() == ["hold"]
 
 
 @pytest.mark.parametrize("traffic, left_s", [(Traffic(in_flight=40000), 0.01), (Traffic(queued=40000), -0.1)])
