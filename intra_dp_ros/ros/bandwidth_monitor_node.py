@@ -15,6 +15,7 @@ from intra_dp_ros.cfg import BandwidthMonitorConfig
 from intra_dp_ros.msg import BandwidthEstimate, TensorTile
 from intra_dp_ros.ros import conversions, params
 from intra_dp_ros.ros.diagnostics import OK, WARN, Diagnostics
+from intra_dp_ros.ros.logs import show_logs
 from intra_dp_ros.ros.subscriptions import Subscriptions
 from intra_dp_ros.ros.topics import BANDWIDTH, LINK_TOPICS, robot_topic
 from intra_dp_ros.runtime.bandwidth import BandwidthEstimator
@@ -144,6 +145,7 @@ class BandwidthMonitorNode:
 def main() -> None:
     """Read the parameters, measure until shut down."""
     rospy.init_node("bandwidth_monitor")
+    show_logs()
     try:
         settings = MonitorParams(
             robot_id=check_robot_id(params.read("~robot_id", "robot")), ns=params.read("~ns", "/intra_dp"),

@@ -10,6 +10,7 @@ from intra_dp_ros.bench.emulated import from_file
 from intra_dp_ros.graph.graph import GraphError
 from intra_dp_ros.ros import conversions, params
 from intra_dp_ros.ros.diagnostics import Diagnostics
+from intra_dp_ros.ros.logs import show_logs
 from intra_dp_ros.ros.progress import ProgressLog
 from intra_dp_ros.ros.topic_link import TopicLink
 from intra_dp_ros.ros.topics import server_service
@@ -79,6 +80,7 @@ def main() -> None:
     logging.getLogger("intra_dp_ros").setLevel(logging.INFO)
     keep_freed_memory()  # before there are threads, which would have heaps of their own
     rospy.init_node("intra_dp_server")
+    show_logs()
     try:
         use_threads(params.read("~threads", 0, at_least=0))
         switch_threads_fast()

@@ -16,6 +16,7 @@ from intra_dp_ros.ros import params
 from intra_dp_ros.ros.application import Application
 from intra_dp_ros.ros.diagnostics import ERROR, Diagnostics
 from intra_dp_ros.ros.inference_node import InferenceNode, NodeParams
+from intra_dp_ros.ros.logs import show_logs
 from intra_dp_ros.runtime.codec_costs import default_codec
 from intra_dp_ros.runtime.config import RobotConfig
 from intra_dp_ros.runtime.machine import give_back, keep_freed_memory, switch_threads_fast, use_threads
@@ -76,6 +77,7 @@ def run(name: str, make: Callable[[], Application], waits: bool = False, codec: 
     logging.getLogger("intra_dp_ros").setLevel(logging.INFO)
     keep_freed_memory()  # before there are threads, which would have heaps of their own
     rospy.init_node(name)
+    show_logs()
     try:
         use_threads(params.read("~threads", 0, at_least=0))
         switch_threads_fast()

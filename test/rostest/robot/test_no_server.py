@@ -8,13 +8,13 @@ import rospy
 import rostest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import Harness  # noqa: E402
+from harness import Harness, Lines  # noqa: E402
 
 
 class TestNoServer(unittest.TestCase):
 
     def test_every_image_is_answered(self):
-        harness = Harness()
+        harness, lines = Harness(), Lines()
         harness.wait_for_robot(split=False)
         for number in range(6):
             stats = harness.ask(number)
@@ -22,6 +22,8 @@ class TestNoServer(unittest.TestCase):
         self.assertEqual([m.frame for m in harness.people], list(range(1, 7)))
         harness.until(lambda: "open_session" in harness.status()["problem"], "a word on what the robot waits for")
         self.assertEqual(harness.status()["state"], "CONNECTING")
+        harness.until(lambda: lines.of("/intra_dp_robot", "frames are computed on the robot", "open_session"),
+                      "the same on /rosout")
 
 
 if __name__ == "__main__":
