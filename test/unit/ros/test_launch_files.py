@@ -50,3 +50,16 @@ def test_nodes_that_compute_have_a_heap_that_stays_small(name):
     nodes = [node for node in ElementTree.parse(os.path.join(LAUNCH, name + ".launch")).getroot().iter("node")
              if node.get("type") in ("robot_node", "kapao_node", "completion_node", "server_node")]
     assert [{env.get("name"): env.get("value") for env in node.iter("env")} for node in nodes] == [HEAP_ENVIRONMENT]
+
+
+@pytest.mark.skipif(shutil.which("roslaunch") is None, reason="roslaunch is not installed")
+def test_each_robot_may_have_coordinates_of_its_own():
+    def remapped(*arguments):
+        done = subprocess.run(["roslaunch", "--args", "completion_node", os.path.join(LAUNCH, "agrnav.launch"),
+                               "monitor:=false", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              timeout=60, universal_newlines=True)
+        if "Resource not found" in done.stderr or "cannot locate" in done.stderr.lower():
+            pytest.skip("the package is not on ROS_PACKAGE_PATH: scripts/run pytest")
+        return [word for word in done.stdout.split() if word.startswith("/non_intersection_coordinates:=")]
+    assert remapped() == []
+    assert remapped("coordinates:=/rover/cells") == ["/non_intersection_coordinates:=/rover/cells"]
