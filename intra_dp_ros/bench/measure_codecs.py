@@ -51,7 +51,8 @@ def volumes() -> Tuple[np.ndarray, List[np.ndarray]]:
 def _path(name: str) -> str:
     path = asset_path(name)
     if path is None:
-        raise FileNotFoundError("{} is not in the cache: run scripts/fetch_assets".format(name))
+        raise FileNotFoundError("{} is not in the cache: rosrun intra_dp_ros fetch_assets, or scripts/run "
+                                "scripts/fetch_assets, gets it".format(name))
     return path
 
 
