@@ -14,11 +14,11 @@ WORKSPACE_ENTRIES=(CMakeLists.txt package.xml setup.py CHANGELOG.rst LICENSE cfg
 
 COMMON_PACKAGES=(build-essential cmake iproute2 iptables python3-flake8 python3-hypothesis python3-matplotlib
   python3-networkx python3-numpy python3-opencv python3-psutil python3-pytest python3-scipy python3-setuptools
-  python3-tornado python3-tqdm python3-yaml)
-DEBIAN_PACKAGES=(catkin catkin-lint chromium libdynamic-reconfigure-config-init-mutex-dev librostest-dev python3-cv-bridge
+  python3-tornado python3-yaml)
+DEBIAN_PACKAGES=(catkin catkin-lint chromium libdynamic-reconfigure-config-init-mutex-dev librostest-dev
   python3-diagnostic-updater python3-dynamic-reconfigure python3-rosbag python3-roslaunch python3-rospy python3-rostest python3-tf2-ros python3-torch python3-torchvision ros-base ros-core-python-dev
   ros-message-generation rosbash)
-NOETIC_PACKAGES=(python3-catkin-lint ros-noetic-cv-bridge ros-noetic-diagnostic-updater
+NOETIC_PACKAGES=(python3-catkin-lint ros-noetic-diagnostic-updater
   ros-noetic-dynamic-reconfigure ros-noetic-message-generation ros-noetic-ros-base ros-noetic-rostest ros-noetic-tf2-ros ros-noetic-visualization-msgs)
 
 fail() {

@@ -130,7 +130,7 @@ def test_every_rostest_has_a_time_limit():
 
 def test_ros_imports_are_declared():
     declared = {e.text for tag in ('depend', 'exec_depend') for e in package_xml().findall(tag)}
-    provided_by = {'genpy': 'rospy', 'roslib': 'rospy', 'rospkg': 'python3-rospkg'}
+    provided_by = {'genpy': 'rospy', 'roslib': 'rospy'}
     prefixes = ('ros', 'genpy', 'tf2_', 'cv_bridge', 'dynamic_', 'message_filters', 'diagnostic_')
     missing = set()
     for path in sorted((ROOT / 'intra_dp_ros').rglob('*.py')):
