@@ -12,14 +12,17 @@ export PATH="/usr/bin:$PATH"
 # What the workspace is made of; everything else of the checkout stays out of sight of catkin, rospack and rosrun.
 WORKSPACE_ENTRIES=(CMakeLists.txt package.xml setup.py CHANGELOG.rst LICENSE cfg config intra_dp_ros launch msg scripts srv test)
 
-COMMON_PACKAGES=(build-essential cmake iproute2 iptables python3-flake8 python3-hypothesis python3-matplotlib
-  python3-networkx python3-numpy python3-opencv python3-psutil python3-pytest python3-scipy python3-setuptools
-  python3-tornado python3-yaml)
-DEBIAN_PACKAGES=(catkin catkin-lint chromium libdynamic-reconfigure-config-init-mutex-dev librostest-dev
+COMMON_PACKAGES=(build-essential cmake iproute2 iptables python3-matplotlib python3-networkx python3-numpy python3-opencv
+  python3-psutil python3-scipy python3-setuptools python3-tornado python3-yaml)
+DEBIAN_PACKAGES=(catkin libdynamic-reconfigure-config-init-mutex-dev librostest-dev
   python3-diagnostic-updater python3-dynamic-reconfigure python3-rosbag python3-roslaunch python3-rospy python3-rostest python3-tf2-ros python3-torch python3-torchvision ros-base ros-core-python-dev
   ros-message-generation rosbash)
-NOETIC_PACKAGES=(python3-catkin-lint ros-noetic-diagnostic-updater
-  ros-noetic-dynamic-reconfigure ros-noetic-message-generation ros-noetic-ros-base ros-noetic-rostest ros-noetic-tf2-ros ros-noetic-visualization-msgs)
+NOETIC_PACKAGES=(ros-noetic-diagnostic-updater ros-noetic-dynamic-reconfigure ros-noetic-message-generation
+  ros-noetic-ros-base ros-noetic-rostest ros-noetic-tf2-ros ros-noetic-visualization-msgs)
+# What only scripts/test needs.
+COMMON_TEST_PACKAGES=(python3-flake8 python3-hypothesis python3-pytest)
+DEBIAN_TEST_PACKAGES=(catkin-lint chromium)
+NOETIC_TEST_PACKAGES=(python3-catkin-lint)
 
 fail() {
   echo "$(basename "$0"): $*" >&2
@@ -30,10 +33,14 @@ is_noetic() {
   [ -f "$NOETIC" ]
 }
 
-# Debian packages this machine lacks, one a line.
+# missing_packages [--tests]: Debian packages this machine lacks, one a line; with those of the tests.
 missing_packages() {
   local wanted=("${COMMON_PACKAGES[@]}")
   if is_noetic; then wanted+=("${NOETIC_PACKAGES[@]}"); else wanted+=("${DEBIAN_PACKAGES[@]}"); fi
+  if [ "${1:-}" = --tests ]; then
+    wanted+=("${COMMON_TEST_PACKAGES[@]}")
+    if is_noetic; then wanted+=("${NOETIC_TEST_PACKAGES[@]}"); else wanted+=("${DEBIAN_TEST_PACKAGES[@]}"); fi
+  fi
   # dpkg-query exits 1 when a package is unknown to it; that is an answer here
   { dpkg-query -W -f='${db:Status-Status} ${Package}\n' "${wanted[@]}" 2>/dev/null || true; } \
     | awk '$1 == "installed" { print $2 }' | sort -u > "$LOGS/installed"

@@ -10,6 +10,7 @@ def run_node(name: str) -> None:
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        sys.exit("{}: PyTorch is missing for {}: NVIDIA's wheel on a Jetson, 'apt-get install python3-torch' on "
-                 "Debian 12, 'pip3 install torch' elsewhere".format(name, sys.executable))
+        sys.exit("{}: PyTorch is missing for {}: NVIDIA's wheels on a Jetson, 'sudo apt install python3-torch' on "
+                 "Debian 12, 'sudo apt install python3-pip && pip3 install torch torchvision' elsewhere".format(
+                     name, sys.executable))
     module.main()
