@@ -1,5 +1,10 @@
 """A program's way to the server: its namespace is a parameter, and what is wrong does not stop the program."""
 import logging
+import os
+import shutil
+import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -7,6 +12,28 @@ rospy = pytest.importorskip("rospy")
 pytest.importorskip("intra_dp_ros.msg")
 
 from intra_dp_ros.ros import connect  # noqa: E402
+
+#: As a program whose model runs as IntraDP; it listens to what it says itself.
+PROGRAM = """
+import logging, os, time
+import rosgraph
+from intra_dp_ros.ros import connect
+for _ in range(200):
+    if rosgraph.is_master_online():
+        break
+    time.sleep(0.05)
+link, _ = connect.connect("rover")
+import rospy
+from rosgraph_msgs.msg import Log
+heard = []
+rospy.Subscriber("/rosout", Log, lambda line: heard.append((line.name, line.msg)))
+end = time.monotonic() + 20.0
+while not heard and time.monotonic() < end:
+    logging.getLogger("intra_dp_ros.runtime.client").info("heard of")
+    time.sleep(0.1)
+print(heard[0], sorted(name for name, _ in rospy.get_published_topics() if "rover" in name), flush=True)
+os._exit(0)
+"""
 
 
 @pytest.fixture
@@ -43,3 +70,24 @@ def test_a_master_that_is_gone(node, monkeypatch, caplog):
     monkeypatch.setattr(rospy, "get_param", refuse)
     assert connect.connect("rover") is None
     assert "does not answer: the model runs on this machine alone" in caplog.text
+
+
+@pytest.mark.skipif(shutil.which("rosmaster") is None, reason="rosmaster is not installed")
+def test_a_program_becomes_a_node_that_is_heard(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = dict(os.environ, ROS_MASTER_URI="http://127.0.0.1:{}".format(port), ROS_IP="127.0.0.1",
+                       ROS_LOG_DIR=str(tmp_path))
+    master = subprocess.Popen(["rosmaster", "--core", "-p", str(port)], env=environment, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        done = subprocess.run([sys.executable, "-c", PROGRAM, "_intra_dp_ns:=/lab"], env=environment, timeout=60,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    finally:
+        master.kill()
+        master.wait(10)
+    assert done.returncode == 0, done.stderr
+    shown, said = done.stdout.splitlines()[0], done.stdout.splitlines()[-1]
+    assert shown.startswith("[INFO]") and shown.endswith(": heard of")
+    assert "('/intra_dp_client_" in said and "'heard of')" in said and "'/lab/rover/up'" in said
