@@ -17,36 +17,20 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from intra_dp_ros.apps.models import ModelError
 from intra_dp_ros.bench import estimator_trial, idle_trial, namespaces, step_trial, take_back, testbed
+from intra_dp_ros.bench.bench_options import AUTO, models_of, names_of, parse
 from intra_dp_ros.bench.campaign import Blocks, make_ready, play, time_scale_of
 from intra_dp_ros.bench.campaign_report import command_of, table, write_report
 from intra_dp_ros.bench.emulated import make_profiles
 from intra_dp_ros.bench.cell_model import CellModel
 from intra_dp_ros.bench.measured import summarise
 from intra_dp_ros.bench.namespaces import TestbedError
-from intra_dp_ros.bench.testbed import PACE, QUOTA, Setting, Testbed
+from intra_dp_ros.bench.testbed import PACE, Setting, Testbed
 from intra_dp_ros.bench.traces import NamedTrace, open_trace
 from intra_dp_ros.graph.record import RecordingError
-from intra_dp_ros.loss.link_model import FULL, HALF
-from intra_dp_ros.loss.objective import KINDS
-from intra_dp_ros.loss.strategies import STRATEGIES
-from intra_dp_ros.lop.plan import LOSSLESS
 from intra_dp_ros.runtime.config import RobotConfig
 from intra_dp_ros.runtime.exactness import TOLERANCE
 from intra_dp_ros.runtime.levels import ROUND_TRIPS, Level
 from intra_dp_ros.runtime.machine import use_threads
-from intra_dp_ros.wire.codec import available
-
-AUTO = "auto"
-_QUICK = ["--models", "mobilenet_v3_small@1x224x224x3", "--strategies", "local,offload,intra_dp", "--trace",
-          "constant:6", "--seconds", "4", "--robot-speed", "0.1", "--no-bound"]
-
-_ESTIMATOR = ["--models", "mobilenet_v3_small@1x480x640x3", "--strategies", "offload,intra_dp", "--trace",
-              "steps,indoors,outdoors", "--seconds", "40", "--block", "20", "--robot-speed", "0.1", "--no-bound"]
-
-_STEP = ["--emulate", "published", "--models", "kapao-style", "--strategies", "intra_dp", "--trace", "falls:12:0.5",
-         "--seconds", "75", "--block", "75", "--no-bound"]
-_IDLE = ["--models", "mobilenet_v3_small@1x224x224x3", "--strategies", "offload", "--robots", "1,4", "--emulate", "1,1",
-         "--seconds", "20", "--no-bound"]
 
 
 class Bench:
@@ -173,105 +157,6 @@ def _say(text: str) -> None:
     print("  " + text, flush=True)
 
 
-def names_of(text: str) -> List[str]:
-    """Strategies by name, or all.
-
-    Raises:
-        ValueError: naming those that exist.
-    """
-    names = list(STRATEGIES) if text == "all" else [name.strip() for name in text.split(",")]
-    for name in names:
-        if name not in STRATEGIES:
-            raise ValueError("no strategy {!r}; there are: all, {}".format(name, ", ".join(STRATEGIES)))
-    return names
-
-
-def models_of(text: str) -> List[str]:
-    """The models in a list with commas between.
-
-    Raises:
-        ValueError: an empty name.
-    """
-    names = [name.strip() for name in text.split(",")]
-    if not all(name.strip(".") for name in names):
-        raise ValueError("--models {!r} names a model without letters".format(text))
-    return names
-
-
-def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
-    """The command line's options."""
-    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a smoke run of two minutes at most: does it work, are "
-                        "the results exact, is nothing left behind?")
-    parser.add_argument("--estimator", action="store_true", help="the bandwidth estimator on trial: offload and "
-                        "intra_dp on steps, indoors, outdoors; pictures beside the raw data")
-    parser.add_argument("--step", action="store_true", help="the link falls from 12 to 0.5 MB/s and rises again "
-                        "in mid-frame, with and without adapting to it")
-    parser.add_argument("--idle", action="store_true", help="what robots cost the server that are connected and do "
-                        "nothing")
-    parser.add_argument("--models", default="mobilenet_v3_small", metavar="NAME[@SHAPE],...",
-                        help="models, with the shape of their input if not the default (%(default)s)")
-    parser.add_argument("--strategies", default="local,offload,neurosurgeon,intra_dp",
-                        help="comma-separated, or all: {} (%(default)s)".format(", ".join(STRATEGIES)))
-    parser.add_argument("--trace", default="indoors", metavar="NAME,...", help="indoors, outdoors, steps, "
-                        "constant:MBps, falls:MBps:MBps, or a CSV file with t_s, MBps (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=60.0, help="for each strategy on each trace (%(default)s)")
-    parser.add_argument("--block", type=float, default=0.0, help="length of a block [s]; 0: some frames (%(default)s)")
-    parser.add_argument("--robots", type=_counts, default=[1], metavar="N,...",
-                        help="robots at once on one server; several numbers: one after the other (1)")
-    parser.add_argument("--robot-speed", type=float, default=0.25, help="of this machine's (%(default)s)")
-    parser.add_argument("--slowed-by", choices=(PACE, QUOTA), default=PACE, help="sleeping after operators, or the "
-                        "kernel's quota for the whole node (%(default)s)")
-    parser.add_argument("--emulate", default="", metavar="published|fitted|FILE|ROBOT,SERVER", help="replace "
-                        "computing by waits: published operator times; those of any model, by a device model fitted to "
-                        "the published ones; of a CSV file, or a YAML file's device model; or this machine's times "
-                        "these factors; results are computed afterwards")
-    parser.add_argument("--server-MBps", type=float, default=125.0, help="of the server's own link, which several "
-                        "robots share (%(default)s)")
-    parser.add_argument("--time-scale", default="1", metavar="N", help="the trace is played so many times slower, and "
-                        "carries so many times less; auto: as the robot is slower than the published one (%(default)s)")
-    parser.add_argument("--codec", choices=(*available(), LOSSLESS), default="raw", help="of images sent (%(default)s)")
-    parser.add_argument("--duplex", choices=(HALF, FULL), default=HALF, help="of the link (%(default)s)")
-    parser.add_argument("--objective", choices=KINDS, default=KINDS[0], help="of intra_dp (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, inputs, order (%(default)s)")
-    parser.add_argument("--no-bound", action="store_true", help="leave the lower bound out, and what keeps "
-                        "intra_dp from it")
-    parser.add_argument("--relay", action="store_true", help="shape the link in user space, even as root")
-    parser.add_argument("--json", default="", metavar="FILE", help="write the figures: an object, a list of several")
-    parser.add_argument("--from", default="", dest="earlier", metavar="FILE,...",
-                        help="measure nothing: write the report of what earlier runs wrote with --json")
-    parser.add_argument("--report", default="", metavar="FILE", help="Markdown file to write (measured.md in --out)")
-    parser.add_argument("--out", default="bench_out", help="folder of logs, raw data, report, pictures (%(default)s)")
-    options = parser.parse_args(arguments)
-    trials = ((options.quick, _QUICK), (options.estimator, _ESTIMATOR), (options.step, _STEP), (options.idle, _IDLE))
-    for is_asked, defaults in trials:
-        if is_asked:  # what is given besides holds
-            options = parser.parse_args(defaults + list(sys.argv[1:] if arguments is None else arguments))
-    try:
-        names_of(options.strategies)
-        models_of(options.models)
-        if options.time_scale != AUTO and not float(options.time_scale) > 0:
-            raise ValueError("--time-scale must be positive or {!r}".format(AUTO))
-    except ValueError as error:
-        parser.error(str(error))
-    if not 0.0 < options.robot_speed <= 1.0:
-        parser.error("--robot-speed must be above 0 and at most 1, got {:g}".format(options.robot_speed))
-    if not options.earlier and shutil.which("rosmaster") is None:
-        parser.error("rosmaster is not on the PATH: start this with scripts/bench")
-    return options
-
-
-def _counts(text: str) -> List[int]:
-    try:
-        found = [int(part) for part in text.split(",")]
-    except ValueError:
-        raise argparse.ArgumentTypeError("{!r} is not a number, nor several with commas between".format(text)) from None
-    if not all(1 <= n <= 16 for n in found):
-        raise argparse.ArgumentTypeError("{}: a server takes between 1 and 16 robots".format(text))
-    return found
-
-
 def verdict(cells: Sequence[Dict[str, Any]]) -> List[str]:
     """Promises that were broken; nothing about times."""
     broken = []
@@ -328,7 +213,7 @@ def _report_of(files: Sequence[str], path: str) -> int:
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run the bench."""
-    options = parse(arguments)
+    options = parse(arguments, __doc__)
     for sign in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(sign, lambda *_: sys.exit(143))
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with it ignored
