@@ -90,7 +90,8 @@ class Bench:
             print("{}: {:.0f} ms on the robot alone{}".format(model, local_s * 1e3, _conditions(options, scale)))
             for name in options.trace.split(","):
                 trace = open_trace(name, scale, options.seed)
-                print("{} on {}, {:.2f} MB/s on average".format(model, trace.label, trace.mean / 1e6), flush=True)
+                print("{} on {}, {:.2f} MB/s in the whole trace's mean".format(model, trace.label, trace.mean / 1e6),
+                      flush=True)
                 blocks = play(bed, trace, strategies, options.seconds, local_s, options.seed, _say, options.block)
                 cell = self._cell(setting, blocks, trace, strategies, scale, emulated)
                 if options.step:

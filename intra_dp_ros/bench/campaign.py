@@ -34,6 +34,7 @@ class Blocks:
     estimates: List[Dict[str, Any]] = field(default_factory=list)  # strategy, robot, when, up, truth, rtt
     acks: List[Dict[str, Any]] = field(default_factory=list)  # strategy, segment, robot, acks, truth: changes
     lost: Dict[str, int] = field(default_factory=dict)  # strategy -> frames
+    pieces: List[Tuple[float, float]] = field(default_factory=list)  # of the first robot's trace: begin, length [s]
     errors: Dict[str, List[float]] = field(default_factory=dict)  # strategy -> of results checked apart
     robot_s: Dict[str, float] = field(default_factory=dict)  # strategy -> processor time [s], all robots
     server_s: Dict[str, float] = field(default_factory=dict)
@@ -97,12 +98,13 @@ def play(testbed: Testbed, trace: NamedTrace, strategies: Sequence[str], seconds
     robots = testbed.setting.robots
     traces = [trace.trace.shifted(i * period / robots) for i in range(robots)]
     for segment in range(count):
+        blocks.pieces.append((segment * period / count, length))
         names = list(strategies)
         order.shuffle(names)
         for strategy in names:
             testbed.air.hold(max(trace.mean, 1e4))
             testbed.all("use", READY_S, strategy=strategy, within_s=READY_S)
-            _block(testbed, traces, strategy, segment, segment * period / count, length, local_s, blocks)
+            _block(testbed, traces, strategy, segment, blocks.pieces[-1][0], length, local_s, blocks)
             own = [f["latency_ms"] for f in blocks.frames if f["strategy"] == strategy and f["segment"] == segment]
             say("block {}/{} {:<12} {:>3} frames, mean {:.0f} ms".format(
                 segment + 1, count, strategy, len(own), sum(own) / max(1, len(own))))

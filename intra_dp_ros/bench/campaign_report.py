@@ -265,9 +265,20 @@ def _pictures(cells: Sequence[Mapping[str, Any]], stem: str) -> List[str]:
     return lines
 
 
+def _link(cell: Mapping[str, Any]) -> str:
+    """Mean bandwidths; older cells have the whole trace's only."""
+    whole = cell.get("trace_mean_MBps")
+    if whole is None:
+        return "link {:.2f} MB/s on average over the whole trace".format(cell["mean_bandwidth_MBps"])
+    own, whole_words = ("{:.2f}".format(x) for x in (cell["mean_bandwidth_MBps"], whole))
+    return "link {} MB/s on average on the pieces played{}{}".format(
+        own, " by the first robot" if cell["robots"] > 1 else "",
+        "" if own == whole_words else " (the whole trace's mean: {})".format(whole_words))
+
+
 def _conditions(cell: Mapping[str, Any]) -> str:
-    words = "{} weights; {}; link {:.2f} MB/s on average; codec {}; objective {}; {} robot{}".format(
-        cell["weights"].split(" (")[0].capitalize(), cell["inputs"], cell["mean_bandwidth_MBps"], cell["codec"],
+    words = "{} weights; {}; {}; codec {}; objective {}; {} robot{}".format(
+        cell["weights"].split(" (")[0].capitalize(), cell["inputs"], _link(cell), cell["codec"],
         cell["objective"], cell["robots"], "s" if cell["robots"] > 1 else "")
     if cell.get("seconds"):
         words += "; {:g} s for every strategy".format(cell["seconds"])

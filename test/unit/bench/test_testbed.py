@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from intra_dp_ros.apps.voxels import GRID
-from intra_dp_ros.bench import (bench, children, estimator_trial, frames, namespaces, overhead, profile_tool, shaping,
-                                testbed)
+from intra_dp_ros.bench import (bench, campaign_report, children, estimator_trial, frames, namespaces, overhead,
+                                profile_tool, shaping, testbed)
 from intra_dp_ros.bench.campaign import Blocks, block_length, time_scale_of
 from intra_dp_ros.bench.campaign_report import comparison, summary, table, write_report
 from intra_dp_ros.bench.cell_model import CHANGES
@@ -20,7 +20,7 @@ from intra_dp_ros.bench.labels import model_name, trace_name
 from intra_dp_ros.bench.measured import summarise
 from intra_dp_ros.bench.namespaces import TestbedError, prefix_of, stale
 from intra_dp_ros.bench.testbed import Setting
-from intra_dp_ros.bench.traces import open_trace
+from intra_dp_ros.bench.traces import NamedTrace, open_trace
 from intra_dp_ros.loss.profile import Profile
 from intra_dp_ros.lop.axis import prepare
 from intra_dp_ros.lop.tiling import Tiling
@@ -195,6 +195,20 @@ def test_figures_of_a_cell_and_its_report(tmp_path):
     assert "Lower bounds" in text and "50 ms, 0.40 J" in text and "`scripts/bench --seconds 5`" in text
     for what in ("latency", "energy", "bandwidth", "predicted"):
         assert (tmp_path / "m_{}.png".format(what)).exists()
+
+
+def test_the_bandwidth_is_that_of_the_pieces_played(tmp_path):
+    trace = NamedTrace(Trace([0.0, 10.0, 20.0], [10e6, 2e6, 6e6], 30.0), "t")
+    blocks = Blocks(frames=[_frame("local", 200.0)], pieces=[(0.0, 5.0), (15.0, 10.0)], weights="random (none given)")
+    cell = summarise(blocks, Setting("net", str(tmp_path)), trace, ["local"], 1.0, True)
+    assert (cell["mean_bandwidth_MBps"], cell["trace_mean_MBps"]) == (pytest.approx(6.0), pytest.approx(6.0))
+    assert "link 6.00 MB/s on average on the pieces played;" in campaign_report._conditions(cell)
+    blocks.pieces = [(15.0, 10.0)]
+    cell = summarise(blocks, Setting("net", str(tmp_path)), trace, ["local"], 1.0, True)
+    assert "link 4.00 MB/s on average on the pieces played (the whole trace's mean: 6.00);" in \
+        campaign_report._conditions(cell)
+    del cell["trace_mean_MBps"]  # as earlier runs wrote it
+    assert "over the whole trace" in campaign_report._conditions(cell)
 
 
 def test_a_report_of_earlier_runs(tmp_path, monkeypatch, capsys):
