@@ -114,10 +114,11 @@ class Bench:
             cell["ablation"] = model.ablation(blocks, trace, strategies) if is_ours else {}
         cell.update(emulated=emulated, command=command_of(sys.argv[1:]), seconds=self._options.seconds,
                     adaptive=setting.adaptive)
-        cell["estimator"] = estimator_trial.figures(blocks.estimates)
+        cell["estimator"] = estimator_trial.figures(blocks.estimates, blocks.changes)
         raw = os.path.join(setting.folder, "{}.raw.json".format(re.sub(r"[^A-Za-z0-9_.-]", "_", trace.label)))
         with open(raw, "w", encoding="utf-8") as file:
-            json.dump({"cell": cell, "frames": blocks.frames, "estimates": blocks.estimates, "acks": blocks.acks}, file)
+            json.dump({"cell": cell, "frames": blocks.frames, "estimates": blocks.estimates, "changes": blocks.changes,
+                       "acks": blocks.acks}, file)
         if self._options.estimator:
             estimator_trial.picture(blocks.estimates, "{}: {}".format(cell["model"], trace.label),
                                     raw.replace(".raw.json", ".estimate.png"))

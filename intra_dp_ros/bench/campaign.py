@@ -32,7 +32,8 @@ class Blocks:
 
     frames: List[Dict[str, Any]] = field(default_factory=list)  # `FrameSample` with segment, robot, trace_s
     estimates: List[Dict[str, Any]] = field(default_factory=list)  # strategy, robot, when, up, truth, rtt
-    acks: List[Dict[str, Any]] = field(default_factory=list)  # strategy, segment, robot, acks, truth: changes
+    changes: List[Dict[str, Any]] = field(default_factory=list)  # strategy, segment, robot, rates: `_rates`
+    acks: List[Dict[str, Any]] = field(default_factory=list)  # strategy, segment, robot, acks
     lost: Dict[str, int] = field(default_factory=dict)  # strategy -> frames
     pieces: List[Tuple[float, float]] = field(default_factory=list)  # of the first robot's trace: begin, length [s]
     errors: Dict[str, List[float]] = field(default_factory=dict)  # strategy -> of results checked apart
@@ -143,12 +144,25 @@ def _block(testbed: Testbed, traces: Sequence[Trace], strategy: str, segment: in
             blocks.estimates.append({"strategy": strategy, "segment": segment, "robot": robot, "when": when, "up": up,
                                      "truth": testbed.air.truth(robot, when), "rtt": rtt, "age": age,
                                      "source": source, "trace_s": when - origin + begin})
+        own = {"strategy": strategy, "segment": segment, "robot": robot}
+        blocks.changes.append(dict(own, rates=_rates(testbed.air, robot, origin)))
         if run["acks"]:
-            blocks.acks.append({"strategy": strategy, "segment": segment, "robot": robot, "acks": run["acks"],
-                                "truth": testbed.air.changes(robot)})
+            blocks.acks.append(dict(own, acks=run["acks"]))
     for table, a, b in zip((blocks.robot_s, blocks.server_s), after, before):
         table[strategy] = table.get(strategy, 0.0) + a - b
     blocks.wall_s[strategy] = blocks.wall_s.get(strategy, 0.0) + max(run["ran_s"] for run in found)
+
+
+def _rates(air: Any, robot: int, origin: float) -> List[Tuple[float, float]]:
+    """When the shaper changed a robot's rate (monotonic [s]) and to what [byte/s], from the moment `origin` on.
+
+    The shaper knows them until it plays again at most, so they are kept with every run.
+    """
+    found = [(origin, air.truth(robot, origin))]
+    for when, rate in air.changes(robot):
+        if when > origin and rate != found[-1][1]:  # the relay lists pieces of the trace at the same rate, too
+            found.append((when, rate))
+    return found
 
 
 def _processor_times(testbed: Testbed) -> Tuple[float, float]:

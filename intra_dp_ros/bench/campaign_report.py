@@ -96,8 +96,11 @@ def write_report(cells: Sequence[Mapping[str, Any]], path: str, arguments: Seque
     estimated = estimator_trial.table([*compared, *several, *alone])
     if estimated:
         lines += ["## The bandwidth estimate against the shaper's rate", "",
-                  "Ten times a second while frames are on their way; a step is a change of 30 % or more, followed when "
-                  "the estimate is within 20 % of the new rate.", "", *estimated, "",
+                  "Ten times a second while frames are on their way; a step is a change of 30 % or more, counted from "
+                  "the moment at which the shaper made it, and followed when the estimate is within 20 % of the new "
+                  "rate; not followed: not before the next change or the run's end. The percentiles are over all "
+                  "steps; \"never\": so many were not followed. Above {:g} MB/s it is this machine's processes that "
+                  "limit what is sent.".format(estimator_trial.CARRIED / 1e6), "", *estimated, "",
                   *(x for cell in alone for x in (_expected(cell), ""))]
     for found in trials:
         lines += (["## Robots that do nothing", "", *idle_trial.in_words(found["idle"]), ""] if "idle" in found else

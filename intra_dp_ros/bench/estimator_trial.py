@@ -1,4 +1,5 @@
 """The bandwidth estimate against what the shaper let through: errors, delays after steps, pictures."""
+import math
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
@@ -6,26 +7,43 @@ import numpy as np
 from intra_dp_ros.bench.labels import model_name, trace_name
 from intra_dp_ros.bench.plots import FAINT, INK, figure, save, title
 from intra_dp_ros.bench.summary import number
-from intra_dp_ros.runtime.bandwidth import BandwidthEstimator
-from intra_dp_ros.wire.messages import Ack
 
 WRONG = 0.3  # an estimate that is off by more is wrong
+#: What the processes of the machine that the published figures are from carry at most [byte/s]: of a link above it no
+#: traffic tells how fast it is.
+CARRIED = 14e6
 _FOLLOWED = 0.2  # a step is followed when the estimate is so close to the new rate
 _STEP = 0.3  # least change of the rate that is a step
-_OVERLAP_S = 1e-6
 TRAFFIC = "traffic"
 
 Point = Mapping[str, Any]  # when [s], up, truth [byte/s], source, strategy, segment, robot
+Rates = Sequence[Tuple[float, float]]  # when a rate changed (monotonic [s]), and to what [byte/s]
 
 
-def figures(points: Sequence[Point]) -> Dict[str, Any]:
-    """Figures of all estimates from traffic, and of those from probes apart; None where there is none."""
+def figures(points: Sequence[Point], changes: Sequence[Mapping[str, Any]]) -> Dict[str, Any]:
+    """Figures of all estimates from traffic, and of those from probes apart; None where there is none.
+
+    The delays' percentiles are over all steps: those that were never followed are beyond every delay, and a percentile
+    among them is None.
+
+    Args:
+        changes: see `Blocks.changes`.
+    """
     busy = [p for p in points if p["source"] == TRAFFIC]
     idle = [p for p in points if p["source"] == "probe"]
-    delays = [d for run in _runs(points) for d in step_delays(run)]
-    return {"traffic": _errors(busy), "probes": _errors(idle), "steps": len(delays),
-            "step_delay_ms": float(np.median(delays) * 1e3) if delays else None,
-            "step_delay_p90_ms": float(np.percentile(delays, 90) * 1e3) if delays else None}
+    rates = {_run_of(c): c["rates"] for c in changes}
+    delays = [d for key, run in _runs(points).items() for d in step_delays(run, rates.get(key, ()))]
+    return {"traffic": _errors(busy), "probes": _errors(idle),
+            "traffic_below": _errors([p for p in busy if p["truth"] < CARRIED]),
+            "traffic_above": _errors([p for p in busy if p["truth"] >= CARRIED]),
+            "steps": len(delays), "steps_not_followed": sum(math.isinf(d) for d in delays),
+            "step_delay_ms": _delay_ms(delays, 50), "step_delay_p90_ms": _delay_ms(delays, 90)}
+
+
+def _delay_ms(delays: Sequence[float], percent: int) -> Optional[float]:
+    """The least delay that so many of the steps do not exceed; None: there are no steps, or too few were followed."""
+    found = sorted(delays)[max(0, math.ceil(len(delays) * percent / 100) - 1)] if delays else math.inf
+    return None if math.isinf(found) else found * 1e3
 
 
 def _errors(points: Sequence[Point]) -> Dict[str, Any]:
@@ -37,73 +55,37 @@ def _errors(points: Sequence[Point]) -> Dict[str, Any]:
             "bias": float(np.median([p["up"] / p["truth"] - 1.0 for p in points if p["truth"] > 0]))}
 
 
-def _runs(points: Sequence[Point]) -> List[List[Point]]:
+def _run_of(found: Mapping[str, Any]) -> Tuple[Any, ...]:
+    return found["robot"], found["strategy"], found["segment"]
+
+
+def _runs(points: Sequence[Point]) -> Dict[Tuple[Any, ...], List[Point]]:
     """Points of one robot's run each, by time."""
     runs: Dict[Tuple[Any, ...], List[Point]] = {}
     for p in points:
-        runs.setdefault((p["robot"], p["strategy"], p["segment"]), []).append(p)
-    return [sorted(run, key=lambda p: p["when"]) for run in runs.values()]
+        runs.setdefault(_run_of(p), []).append(p)
+    return {key: sorted(run, key=lambda p: p["when"]) for key, run in runs.items()}
 
 
-def step_delays(run: Sequence[Point], changes: Optional[Sequence[Tuple[float, float]]] = None) -> List[float]:
-    """How long after each step of the rate the estimate was close to it [s].
+def step_delays(run: Sequence[Point], rates: Rates) -> List[float]:
+    """How long after each step of the rate the estimate was close to it [s]; infinite: not before the next change of
+    the rate, nor before the run ended.
 
-    Steps that the next change of the rate cut short before they were followed count for as long as they lasted; where
-    nothing was sent meanwhile (no estimate from traffic), nobody could have known, and the step does not count.
+    Where nothing was sent meanwhile (no estimate from traffic), nobody could have known, and the step does not count.
 
     Args:
-        changes: when the rate changed and to what; default: as the points show it.
+        rates: as the shaper changed them, on the clock of the points.
     """
-    moments = list(changes) if changes is not None else _changes(run)
     delays = []
-    for k in range(1, len(moments)):
-        (_, before), (when, rate) = moments[k - 1], moments[k]
-        until = moments[k + 1][0] if k + 1 < len(moments) else float("inf")
-        if before <= 0 or rate <= 0 or abs(rate - before) < _STEP * max(rate, before):
+    for k in range(1, len(rates)):
+        (_, before), (when, rate) = rates[k - 1], rates[k]
+        until = rates[k + 1][0] if k + 1 < len(rates) else math.inf
+        if before <= 0 or rate <= 0 or abs(rate - before) < _STEP * max(rate, before) or when < run[0]["when"]:
             continue
         during = [p for p in run if when <= p["when"] < until]
-        if not any(p["source"] == TRAFFIC for p in during):
-            continue
-        close = next((p["when"] for p in during if abs(p["up"] - rate) <= _FOLLOWED * rate), during[-1]["when"])
-        delays.append(close - when)
+        if any(p["source"] == TRAFFIC for p in during):
+            delays.append(next((p["when"] - when for p in during if abs(p["up"] - rate) <= _FOLLOWED * rate), math.inf))
     return delays
-
-
-def _changes(run: Sequence[Point]) -> List[Tuple[float, float]]:
-    found: List[Tuple[float, float]] = []
-    for p in run:
-        if not found or abs(p["truth"] - found[-1][1]) > _OVERLAP_S:
-            found.append((p["when"], p["truth"]))
-    return found
-
-
-def replay(acks: Sequence[Tuple[float, Ack]], truth: Any, base: Mapping[str, Any], step_s: float = 0.02,
-           rtt_s: float = 0.0006) -> List[Dict[str, Any]]:
-    """What an estimator makes of recorded acknowledgements.
-
-    Args:
-        acks: when each came (monotonic [s]), by time.
-        truth: moment -> rate [byte/s].
-        base: strategy, segment and robot of the points.
-        step_s: between points.
-        rtt_s: round trip over the idle link; the recording was made on one machine.
-    """
-    clock = [0.0]
-    estimator = BandwidthEstimator("replayed", lambda: clock[0])
-    points: List[Dict[str, Any]] = []
-    due = acks[0][0] if acks else 0.0
-    for when, ack in acks:
-        while due <= when:
-            clock[0] = due
-            sample = estimator.sample()
-            if sample.confidence > 0:
-                points.append(dict(base, when=due, up=sample.up, truth=truth(due), source=sample.source,
-                                   trace_s=due - acks[0][0]))
-            due += step_s
-        clock[0] = when
-        estimator.on_rtt(rtt_s, 0.0)  # both sides ran on one clock
-        estimator.on_ack("up", ack)
-    return points
 
 
 def in_words(found: Mapping[str, Any]) -> str:
@@ -114,22 +96,35 @@ def in_words(found: Mapping[str, Any]) -> str:
     words = "bandwidth estimate while inferring: median error {:.1%}, {:.1%} of the time wrong by more than {:.0%}" \
         .format(busy["median_error"], busy["share_wrong"], WRONG)
     if found["steps"]:
-        words += "; {} steps followed after {:.0f} ms (median), {:.0f} ms (90 %)".format(
-            found["steps"], found["step_delay_ms"], found["step_delay_p90_ms"])
+        words += "; {} steps, followed after {} (median), {} (90 %)".format(
+            found["steps"], *(_delay(found, name, "{:.0f} ms") for name in ("step_delay_ms", "step_delay_p90_ms")))
+        if found.get("steps_not_followed"):
+            words += ", {:.0%} not before the next change".format(found["steps_not_followed"] / found["steps"])
     return words
+
+
+def _delay(found: Mapping[str, Any], name: str, form: str = "{:.0f}") -> str:
+    return "never" if found["steps"] and found[name] is None else number(found[name], form)
 
 
 def table(cells: Sequence[Mapping[str, Any]]) -> List[str]:
     """A Markdown table of the estimates while inferring, a row a cell; none of cells without."""
-    lines = ["| model | trace | robots | estimates | median error | wrong by more than {:.0%} | steps | followed "
-             "after, median ms | 90 % |".format(WRONG), "|" + "---|" * 9]
+    lines = ["| model | trace | robots | estimates | median error | wrong by more than {:.0%} | below {:g} MB/s: "
+             "median error, wrong | from there on: median error, wrong | steps | followed after, median ms | 90 % | "
+             "not followed |".format(WRONG, CARRIED / 1e6), "|" + "---|" * 12]
     for cell in cells:
         found, busy = cell["estimator"], cell["estimator"]["traffic"]
-        if busy["points"]:
-            lines.append("| {} | {} | {} | {} | {:.1%} | {:.1%} | {} | {} | {} |".format(
-                model_name(cell["model"]), trace_name(cell["trace"]), cell["robots"],
-                busy["points"], busy["median_error"], busy["share_wrong"], found["steps"],
-                number(found["step_delay_ms"]), number(found["step_delay_p90_ms"])))
+        if not busy["points"]:
+            continue
+        halves = ["{}, {}".format(*(number(found.get(half, {}).get(what), "{:.1%}")
+                                    for what in ("median_error", "share_wrong")))
+                  for half in ("traffic_below", "traffic_above")]
+        never = found.get("steps_not_followed")  # earlier cells do not tell
+        lines.append("| {} | {} | {} | {} | {:.1%} | {:.1%} | {} | {} | {} | {} | {} | {} |".format(
+            model_name(cell["model"]), trace_name(cell["trace"]), cell["robots"],
+            busy["points"], busy["median_error"], busy["share_wrong"], *halves, found["steps"],
+            _delay(found, "step_delay_ms"), _delay(found, "step_delay_p90_ms"),
+            number(never / found["steps"] if found["steps"] and never is not None else None, "{:.0%}")))
     return lines if len(lines) > 2 else []
 
 
@@ -141,7 +136,7 @@ def picture(points: Sequence[Point], words: str, path: str) -> None:
     """
     fig = figure(9.6, 5.2)
     time, errors = fig.subplots(2, 1, gridspec_kw={"height_ratios": (2, 1)})
-    run = max(_runs(points), key=len)
+    run = max(_runs(points).values(), key=len)
     when = [p["trace_s"] for p in run]
     time.step(when, [p["truth"] / 1e6 for p in run], where="post", color=INK, linewidth=1.4, label="shaper")
     for source, colour in ((TRAFFIC, "#009E73"), ("probe", "#E69F00")):

@@ -25,8 +25,9 @@ def summarise(blocks: Blocks, setting: Setting, trace: NamedTrace, strategies: S
         "machine": machine(), "commit": commit(), "load": os.getloadavg()[1], "model": setting.model,
         "weights": blocks.weights, "inputs": blocks.inputs, "trace": trace.label,
         "mean_bandwidth_MBps": _played(blocks, trace) / 1e6, "trace_mean_MBps": trace.mean / 1e6,
-        "codec": setting.codec, "duplex": setting.duplex, "objective": setting.objective, "robots": setting.robots, "robot_speed": setting.robot_speed,
-        "slowed_by": setting.slowed_by, "time_scale": time_scale, "seed": setting.seed,
+        "codec": setting.codec, "duplex": setting.duplex, "objective": setting.objective,
+        "robots": setting.robots, "robot_speed": setting.robot_speed, "slowed_by": setting.slowed_by,
+        "time_scale": time_scale, "seed": setting.seed,
         "link": "kernel (network namespaces)" if in_kernel else "relay node (user space)",
         "strategies": found, "timelines": blocks.timelines,
     }

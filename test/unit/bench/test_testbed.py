@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from intra_dp_ros.apps.voxels import GRID
-from intra_dp_ros.bench import (bench, campaign_report, children, estimator_trial, frames, namespaces, overhead,
-                                profile_tool, shaping, testbed)
+from intra_dp_ros.bench import (bench, campaign, campaign_report, children, estimator_trial, frames, namespaces,
+                                overhead, profile_tool, shaping, testbed)
 from intra_dp_ros.bench.campaign import Blocks, block_length, time_scale_of
 from intra_dp_ros.bench.campaign_report import comparison, summary, table, write_report
 from intra_dp_ros.bench.cell_model import CHANGES
@@ -24,7 +24,6 @@ from intra_dp_ros.bench.traces import NamedTrace, open_trace
 from intra_dp_ros.loss.profile import Profile
 from intra_dp_ros.lop.axis import prepare
 from intra_dp_ros.lop.tiling import Tiling
-from intra_dp_ros.wire.messages import Ack
 from intra_dp_ros.wire.shaper import Trace
 
 
@@ -179,7 +178,7 @@ def test_figures_of_a_cell_and_its_report(tmp_path):
     assert own["measured_over_predicted"]["median"] == pytest.approx(1.0) and own["max_rel_error"] == 1e-6
     assert (own["frames_lost"], own["cpu_share"], own["mean_ms"]) == (1, 0.3, 200.0)
     assert cell["strategies"]["local"]["cpu_share"] is None
-    cell["estimator"] = estimator_trial.figures([])
+    cell["estimator"] = estimator_trial.figures([], [])
     assert bench.verdict([cell]) == ["net on constant 4 MB/s, local: no result was compared with the unsplit model's",
                                      "net on constant 4 MB/s, intra_dp: 1 frames were not answered"]
     assert len(table(cell)) > 4
@@ -216,7 +215,7 @@ def test_a_report_of_earlier_runs(tmp_path, monkeypatch, capsys):
     blocks = Blocks(frames=[_frame("local", 200.0, outcome="local", bytes_up=0), _frame("intra_dp", 100.0)])
     cell = summarise(blocks, Setting("net", str(tmp_path)), open_trace("constant:4"), ["local", "intra_dp"], 1.0, True)
     cell.update(bound_ms=50.0, bound_j=0.4, ablation={name: dict(_CHANGED) for name in CHANGES})
-    cell.update(estimator=estimator_trial.figures([]), command="scripts/bench --models net")
+    cell.update(estimator=estimator_trial.figures([], []), command="scripts/bench --models net")
     (tmp_path / "one.json").write_text(json.dumps(cell))
     (tmp_path / "two.json").write_text(json.dumps(
         [dict(cell, codec="png"), dict(cell, codec="lz4"), dict(cell, robots=4)]))
@@ -228,7 +227,7 @@ def test_a_report_of_earlier_runs(tmp_path, monkeypatch, capsys):
               for w in (0.1, 0.2)]
     (tmp_path / "whole.json").write_text(json.dumps(dict(
         cell, trace="indoors", strategies={"intra_dp": cell["strategies"]["intra_dp"]}, seconds=1100.0,
-        estimator=estimator_trial.figures(points))))
+        estimator=estimator_trial.figures(points, []))))
     assert bench.main(["--from", "{0}/one.json,{0}/two.json,{0}/slow.json,{0}/whole.json".format(tmp_path),
                        "--report", report]) == 0
     with open(report) as file:
@@ -238,7 +237,7 @@ def test_a_report_of_earlier_runs(tmp_path, monkeypatch, capsys):
     assert "energy above 0.85" in text and "| net | outdoors | raw | 1 | 1.00 | 0.50 |" in text
     assert "fastest other's" in text and "measured over predicted 1.00 to 1.00 in the median" in text
     assert "scripts/bench --models net" in text and "Several robots" in text and "latency 0.62" in text
-    assert "| net | indoors | 1 | 2 | 0.0% | 0.0% |" in text, "the estimate"
+    assert "| net | indoors | 1 | 2 | 0.0% | 0.0% | 0.0%, 0.0% | -, - | 0 | - | - | - |" in text, "the estimate"
     assert "1100 s: 1 frames, 0 lost; measured over predicted 1.00 in the median, 1.00 at 95 %" in text
     (tmp_path / "bad.json").write_text("{")
     assert bench.main(["--from", str(tmp_path / "bad.json"), "--report", report]) == 1
@@ -247,22 +246,47 @@ def test_a_report_of_earlier_runs(tmp_path, monkeypatch, capsys):
 
 def test_errors_and_steps_of_an_estimate(tmp_path):
     points = [{"robot": 0, "strategy": "offload", "segment": 0, "when": t / 10, "trace_s": t / 10, "source": "traffic",
-               "truth": 10e6 if t < 20 else 2e6, "up": 10e6 if t < 23 else 2e6} for t in range(60)]
-    found = estimator_trial.figures(points)
-    assert found["traffic"]["median_error"] == 0.0 and found["traffic"]["share_wrong"] == pytest.approx(3 / 60)
-    assert (found["steps"], found["step_delay_ms"]) == (1, pytest.approx(300.0))
-    assert "1 steps followed after 300 ms" in estimator_trial.in_words(found)
+               "truth": 20e6 if t < 20 else 2e6, "up": 10e6 if t < 23 else 2e6} for t in range(60)]
+    changes = [{"robot": 0, "strategy": "offload", "segment": 0, "rates": [(-1.0, 20e6), (1.93, 2e6)]}]
+    found = estimator_trial.figures(points, changes)
+    assert found["traffic"]["median_error"] == 0.0 and found["traffic"]["share_wrong"] == pytest.approx(23 / 60)
+    assert found["traffic_below"]["share_wrong"] == pytest.approx(3 / 40)
+    assert (found["traffic_above"]["points"], found["traffic_above"]["median_error"]) == (20, 0.5)
+    assert (found["steps"], found["steps_not_followed"]) == (1, 0)
+    assert found["step_delay_ms"] == pytest.approx(370.0), "from the shaper's moment, not from the next estimate's"
+    assert "1 steps, followed after 370 ms" in estimator_trial.in_words(found)
     cell = {"model": "x:net@1x2", "trace": "outdoors (recorded)", "robots": 2, "estimator": found}
-    assert estimator_trial.table([cell])[-1] == "| net | outdoors | 2 | 60 | 0.0% | 5.0% | 1 | 300 | 300 |"
-    assert estimator_trial.table([dict(cell, estimator=estimator_trial.figures([]))]) == []
+    assert estimator_trial.table([cell])[-1] == \
+        "| net | outdoors | 2 | 60 | 0.0% | 38.3% | 0.0%, 7.5% | 50.0%, 100.0% | 1 | 370 | 370 | 0% |"
+    assert estimator_trial.table([dict(cell, estimator=estimator_trial.figures([], []))]) == []
     estimator_trial.picture(points, "", str(tmp_path / "p.png"))
     assert (tmp_path / "p.png").exists()
 
 
-def test_recorded_acknowledgements_can_be_replayed():
-    acks = [(k * 0.01, Ack("r", 1, 1, k, 50000, k * 0.01, sent=k * 0.01 - 0.02)) for k in range(5, 200)]
-    points = estimator_trial.replay(acks, lambda when: 5e6, {"robot": 0, "strategy": "x", "segment": 0})
-    assert estimator_trial.figures(points)["traffic"]["median_error"] < 0.05
+def test_a_step_that_is_never_followed_is_beyond_every_delay():
+    points = [{"robot": 0, "strategy": "offload", "segment": 0, "when": t / 10, "trace_s": t / 10, "source": "traffic",
+               "truth": 10e6, "up": 10e6} for t in range(60)]
+    changes = [{"robot": 0, "strategy": "offload", "segment": 0, "rates": [
+        (-1.0, 10e6), (-0.5, 1e6), (0.0, 5e6), (1.0, 10e6), (2.0, 5e6), (2.5, 10e6), (5.98, 5e6)]}]
+    found = estimator_trial.figures(points, changes)
+    assert found["steps"] == 4, "before the first estimate and after the last one nobody looked"
+    assert (found["steps_not_followed"], found["step_delay_ms"], found["step_delay_p90_ms"]) == (2, 0.0, None)
+    assert "after 0 ms (median), never (90 %), 50% not before the next change" in estimator_trial.in_words(found)
+    cell = {"model": "net", "trace": "t", "robots": 1, "estimator": json.loads(json.dumps(found, allow_nan=False))}
+    assert estimator_trial.table([cell])[-1].endswith("| 4 | 0 | never | 50% |")
+
+
+@pytest.mark.parametrize("listed, kept", [
+    ([(0.0, 5e6), (1.0, 4e6), (2.5, 3e6)], [(2.0, 4e6), (2.5, 3e6)]),
+    ([(2.0, 5e6), (2.1, 5e6), (2.2, 1e6), (2.3, 1e6)], [(2.0, 5e6), (2.2, 1e6)])])
+def test_the_changes_of_a_run_begin_with_it(listed, kept):
+    class Air:
+        def truth(self, _, when):
+            return [rate for moment, rate in listed if moment <= when][-1]
+
+        def changes(self, _):
+            return listed
+    assert campaign._rates(Air(), 0, 2.0) == kept
 
 
 def test_images_are_frames_of_the_models_size_and_tensors_are_random():
@@ -325,7 +349,7 @@ def test_dina_has_a_table_and_does_not_take_part_in_the_means(tmp_path):
     cells = []
     for chosen in (["local", "offload", "intra_dp"], ["dina", "offload"], ["dina", "intra_dp"]):
         cell = summarise(blocks, Setting("net", str(tmp_path)), open_trace("constant:4"), chosen, 1.0, True)
-        cell.update(bound_ms=None, bound_j=None, ablation={}, estimator=estimator_trial.figures([]))
+        cell.update(bound_ms=None, bound_j=None, ablation={}, estimator=estimator_trial.figures([], []))
         cells.append(cell)
     other = dict(cells[0], trace="outdoors")
     added = overhead.result({overhead.ADDED: [2.0, 3.0, 2.5], "inference": [9.0, 9.0, 9.0]}, (640, 960), "overhead")
