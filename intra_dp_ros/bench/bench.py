@@ -95,7 +95,8 @@ class Bench:
                 blocks = play(bed, trace, strategies, options.seconds, local_s, options.seed, _say, options.block)
                 cell = self._cell(setting, blocks, trace, strategies, scale, emulated)
                 if options.step:
-                    cell["steps"] = step_trial.figures(blocks.frames, bed.air.changes(0), local_s, adaptive)
+                    own = [f for f in blocks.frames if f["robot"] == 0 and f["strategy"] == "intra_dp"]
+                    cell["steps"] = step_trial.figures(own, bed.air.changes(0), local_s, adaptive)
                 self.cells.append(cell)
                 if options.step and adaptive:
                     cell["taken_back"] = take_back.figures(CellModel(setting, _rtt_s(blocks)).moments(

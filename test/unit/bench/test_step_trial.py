@@ -16,7 +16,7 @@ FRAMES = [frame(1.5, 400), frame(1.9, 500), frame(2.9, 300), frame(10.8, 250, re
           frame(4.9, 200, outcome="local"), frame(4.9, 200, reason="begun on the robot; it rose")]
 RISING = [frame(2.9, 400, outcome="local"), frame(2.8, 300, reason="begun on the robot; it rose"),
           frame(2.95, 200, reason="went on by another plan: it rose"),
-          frame(2.95, 20), frame(3.1, 400, outcome="local")]
+          frame(2.95, 20), frame(3.1, 400, outcome="local"), frame(3.05, 120, reason="begun on the robot; it rose")]
 
 
 def test_only_frames_begun_with_the_server_that_a_fall_meets_count():
@@ -31,7 +31,10 @@ def test_frames_count_when_a_rise_meets_them():
     found = step_trial.figures(RISING, CHANGES, 0.4, True)
     assert found["rise_latency_mean"] == pytest.approx(0.75)
     assert (found["went_on"], found["went_on_latency_mean"]) == ([pytest.approx(0.5)], pytest.approx(0.5))
-    assert (found["given"], found["given_latency_mean"]) == ([pytest.approx(0.75)], pytest.approx(0.75))
+    assert (found["given_in_rise"], found["given_in_rise_latency_mean"]) == (
+        [pytest.approx(0.75)], pytest.approx(0.75))
+    assert (found["given_after_rise"], found["given_after_rise_latency_mean"]) == (
+        [pytest.approx(0.3)], pytest.approx(0.3))
 
 
 def test_figures_and_table(tmp_path):
@@ -42,6 +45,8 @@ def test_figures_and_table(tmp_path):
              {"model": "net", "trace": "t", "steps": step_trial.figures([], CHANGES, 0.4, False)}]
     lines = step_trial.table(cells)
     assert len(lines) == 4 and len({line.count("|") for line in lines}) == 1
+    del found["given_in_rise"], found["given_in_rise_latency_mean"]
+    assert "| 1 | 0.75 | - | - | 1 | 0.50 | 0 | - |" in step_trial.table(cells)[2], "an earlier run does not tell"
     step_trial.picture(cells, str(tmp_path / "steps.png"))
     assert (tmp_path / "steps.png").stat().st_size > 0
 
