@@ -33,6 +33,9 @@ from intra_dp_ros.runtime.levels import ROUND_TRIPS, Level
 from intra_dp_ros.runtime.machine import use_threads
 
 
+FAILED, BROKEN = 1, 3  # exit codes: something could not be done; all was done, and frames were lost or results wrong
+
+
 class Bench:
     """One call.
 
@@ -179,7 +182,7 @@ def verdict(cells: Sequence[Dict[str, Any]]) -> List[str]:
 
 
 def _keep(run: Bench, options: argparse.Namespace) -> List[str]:
-    """Write what was measured, all of it or as far as the run came; what is wrong with it."""
+    """Write what was measured, all of it or as far as the run came; what went wrong with that."""
     cells = run.cells
     found = [*cells, *([idle_trial.result(run.idle, command_of(sys.argv[1:]))] if run.idle else [])]
     if not found:
@@ -192,8 +195,8 @@ def _keep(run: Bench, options: argparse.Namespace) -> List[str]:
             print("report: {}".format(write_report(
                 cells, options.report or os.path.join(options.out, "measured.md"), sys.argv[1:])))
     except OSError as error:
-        return [*verdict(cells), str(error)]
-    return verdict(cells)
+        return [str(error)]
+    return []
 
 
 def _report_of(files: Sequence[str], path: str) -> int:
@@ -210,12 +213,17 @@ def _report_of(files: Sequence[str], path: str) -> int:
         print("report: {}".format(write_report(cells, path, [], trials)))
     except (OSError, ValueError, KeyError) as error:
         print("bench: no report of {}: {!r}".format(", ".join(files), error), file=sys.stderr)
-        return 1
+        return FAILED
     return 0
 
 
+def exit_code(failed: Sequence[str], broken: Sequence[str]) -> int:
+    """Of a run: what could not be done counts before promises that were broken."""
+    return FAILED if failed else BROKEN if broken else 0
+
+
 def main(arguments: Optional[Sequence[str]] = None) -> int:
-    """Run the bench."""
+    """Run the bench; the exit code: 0, `FAILED` or `BROKEN`."""
     options = parse(arguments, __doc__)
     for sign in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(sign, lambda *_: sys.exit(143))
@@ -232,25 +240,26 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         if left:
             print("bench: removed what a killed run had left: {}".format(", ".join(left)))
     os.makedirs(options.out, exist_ok=True)
-    broken: List[str] = []
+    failed: List[str] = []
     run = Bench(options, not problem)
     try:
         run.run()
     except (TestbedError, ModelError, RecordingError, ValueError, OSError) as error:
-        broken.append(str(error))
+        failed.append(str(error))
     except (KeyboardInterrupt, SystemExit):
-        broken.append("interrupted")
+        failed.append("interrupted")
     finally:  # also when something happens that nobody foresaw: hours of measuring are not lost
         for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(sign, signal.SIG_IGN)  # whoever is impatient would leave namespaces behind
-        broken += _keep(run, options)
+        failed += _keep(run, options)
         namespaces.remove(namespaces.prefix_of(os.getpid()))
     if run.idle:
         print("\n".join(idle_trial.in_words(run.idle)))
-    broken += ["left behind: " + name for name in testbed.left_over()]
-    for line in broken:
+    failed += ["left behind: " + name for name in testbed.left_over()]
+    broken = verdict(run.cells)
+    for line in [*broken, *failed]:
         print("bench: {}".format(line), file=sys.stderr)
-    return 1 if broken else 0
+    return exit_code(failed, broken)
 
 
 if __name__ == "__main__":

@@ -343,6 +343,12 @@ def test_frames_that_nobody_compared_break_a_promise(tmp_path):
     assert ["compared" in line for line in bench.verdict([cell])] == [True]
 
 
+def test_broken_promises_have_an_exit_code_of_their_own():
+    """Whoever measures again until no frame is lost would choose."""
+    assert bench.exit_code([], []) == 0 and bench.exit_code([], ["a frame was lost"]) == bench.BROKEN == 3
+    assert bench.exit_code(["no report"], ["a frame was lost"]) == bench.FAILED == 1
+
+
 def test_dina_has_a_table_and_does_not_take_part_in_the_means(tmp_path):
     names = ["local", "offload", "dina", "intra_dp"]
     blocks = Blocks(frames=[_frame(name, 100.0 + k) for k, name in enumerate(names)])
