@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 from intra_dp_ros.bench import estimator_trial, idle_trial, overhead, scaling, step_trial, take_back
+from intra_dp_ros.bench.campaign import GAP_S
 from intra_dp_ros.bench.campaign_plots import draw_bandwidth, draw_energy, draw_latency, draw_predicted
 from intra_dp_ros.bench.cell_model import table as ablation_table
 from intra_dp_ros.bench.gantt import charts
@@ -63,13 +64,19 @@ def write_report(cells: Sequence[Mapping[str, Any]], path: str, arguments: Seque
         "the robot's node as a share of one core. \"Measured / predicted\" is of the inference, without the frames "
         "that were taken over, not run as planned, or given to the server in their middle; predictions are as the "
         "robot makes them, corrected by what frames of the plan have taken. Means are over frames: a strategy that "
-        "stalls in a bad moment has fewer of them there.".format(
-            *(_all(cells, what) for what in ("machine", "link", "duplex")), max(cell["load"] for cell in cells)), ""]
+        "stalls in a bad moment has fewer of them there. {}".format(
+            *(_all(cells, what) for what in ("machine", "link", "duplex")), max(cell["load"] for cell in cells),
+            _what_errors_are(cells)), ""]
     stem = os.path.splitext(path)[0]
     several = scaling.series(cells)
-    compared = _compared([cell for cell in cells if cell not in several])
+    compared, real = _apart(_compared([cell for cell in cells if cell not in several]))
     if len(compared) > 1:
         lines += [*summary(compared), "", *_pictures(compared, stem), *_missed(compared)]
+    if real:
+        lines += ["## Not emulated: this machine's processors, tensors that crossed the link", "",
+                  "Robot and server compute on this machine's cores, the robot slowed down as its cell says; the "
+                  "tensors they compute on cross the shaped link, and the results are compared. Their speeds are not "
+                  "those of the machines above, so these cells are not in the means there.", "", *summary(real), ""]
     traced = _traced(cells)
     if traced:
         charts(traced, stem + "_gantt.png")
@@ -80,7 +87,9 @@ def write_report(cells: Sequence[Mapping[str, Any]], path: str, arguments: Seque
         lines += ["## dina, which gathers at every layer", "", *_gathering(gathering), ""]
     if several:
         scaling.picture(several, stem + "_scaling.png")
-        lines += ["## Several robots on one server", "", *scaling.table(several), "",
+        lines += ["## Several robots on one server", "",
+                  "Every camera waits {:.0f} ms between an answer and its next frame: frames/s is what such cameras "
+                  "get, not the most that is possible.".format(GAP_S * 1e3), "", *scaling.table(several), "",
                   "![Throughput and latency by robots]({}_scaling.png)".format(os.path.basename(stem)), ""]
     steps = [cell for cell in cells if "steps" in cell]
     if steps:
@@ -93,7 +102,7 @@ def write_report(cells: Sequence[Mapping[str, Any]], path: str, arguments: Seque
                   "![When the link fell and what the frame took]({}_steps.png)".format(os.path.basename(stem)), ""]
     alone = [cell for cell in cells if set(cell["strategies"]) == {"intra_dp"} and "steps" not in cell
              and cell not in several]
-    estimated = estimator_trial.table([*compared, *several, *alone])
+    estimated = estimator_trial.table([*compared, *real, *several, *alone])
     if estimated:
         lines += ["## The bandwidth estimate against the shaper's rate", "",
                   "Ten times a second while frames are on their way; a step is a change of 30 % or more, counted from "
@@ -113,6 +122,24 @@ def write_report(cells: Sequence[Mapping[str, Any]], path: str, arguments: Seque
     with open(path, "w", encoding="utf-8") as file:
         file.write("\n".join(lines))
     return path
+
+
+def _what_errors_are(cells: Sequence[Mapping[str, Any]]) -> str:
+    """What was compared with the unsplit model's results."""
+    words = []
+    if any(cell.get("emulated") for cell in cells):
+        words.append("in emulated cells of values that the operators of both sides compute under the frame's plan "
+                     "after the clock has stopped, while the tensors that cross the link in time hold zeros")
+    if not all(cell.get("emulated") for cell in cells):
+        words.append("{}of the results as they were published, from tensors that crossed the link".format(
+            "in those that are not emulated " if words else ""))
+    return "The error is relative to the unsplit model's results: {}.".format("; ".join(words))
+
+
+def _apart(cells: List[Mapping[str, Any]]) -> Tuple[List[Mapping[str, Any]], List[Mapping[str, Any]]]:
+    """Cells that are compared, and those on this machine's own processors where most are of emulated ones."""
+    emulated = [cell for cell in cells if cell.get("emulated")]
+    return (emulated, [cell for cell in cells if not cell.get("emulated")]) if emulated else (cells, [])
 
 
 def _expected(cell: Mapping[str, Any]) -> str:

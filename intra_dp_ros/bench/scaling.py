@@ -47,13 +47,16 @@ def series(cells: Sequence[Mapping[str, Any]]) -> List[Mapping[str, Any]]:
 def table(cells: Sequence[Mapping[str, Any]]) -> List[str]:
     """A Markdown table, a row for every number of robots and strategy."""
     lines = ["| model | robots | strategy | frames/s, all | mean ms | p95 | robot computes some or all | "
-             "fairness of rate, latency | lost | server CPU | robot CPU |", "|" + "---|" * 11]
+             "measured / predicted (median, p95) | fairness of rate, latency | lost | server CPU | robot CPU |",
+             "|" + "---|" * 12]
     for cell in cells:
         for name, f in cell["strategies"].items():
             alone = None if f["share_local"] is None else 1.0 - f["share_offload"]
-            lines.append("| {} | {} | {} | {} | {} | {} | {} | {}, {} | {} | {} | {} |".format(
+            ratio = f["measured_over_predicted"]
+            lines.append("| {} | {} | {} | {} | {} | {} | {} | {}, {} | {}, {} | {} | {} | {} |".format(
                 cell["model"], cell["robots"], name, number(f["frames_per_s"], "{:.1f}"), number(f["mean_ms"]),
-                number(f["p95_ms"]), number(alone, "{:.0%}"), number(f["fairness_rate"], "{:.3f}"),
+                number(f["p95_ms"]), number(alone, "{:.0%}"), number(ratio["median"], "{:.2f}"),
+                number(ratio["p95"], "{:.2f}"), number(f["fairness_rate"], "{:.3f}"),
                 number(f["fairness_latency"], "{:.3f}"), f["frames_lost"], number(f["server_cpu_share"], "{:.0%}"),
                 number(f["cpu_share"], "{:.0%}")))
     return lines

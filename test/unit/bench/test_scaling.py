@@ -23,9 +23,10 @@ def test_shares_and_report(tmp_path):
     starved = scaling.shares([f for f in frames if f["robot"] == 0], 4)  # three robots got nothing
     assert starved["fairness_rate"] == pytest.approx(0.25) and starved["robots_mean_ms"] == [100.0]
     strategy = dict(found, mean_ms=150.0, p95_ms=200.0, frames_lost=0, share_local=0.0, share_offload=0.75,
-                    server_cpu_share=0.5, cpu_share=None)
+                    server_cpu_share=0.5, cpu_share=None, measured_over_predicted={"median": 1.01, "p95": None})
     cells = [{"model": "net", "trace": "t", "robots": n, "strategies": {"intra_dp": strategy}} for n in (1, 4)]
-    assert "25%" in scaling.table(cells)[2] and len(scaling.table(cells)) == 4
+    lines = scaling.table(cells)
+    assert "| 25% | 1.01, - |" in lines[2] and len(lines) == 4 and len({line.count("|") for line in lines}) == 1
     alone = dict(cells[0], model="other")
     assert scaling.series([*cells, alone]) == cells and scaling.series([alone]) == []
     scaling.picture(cells, str(tmp_path / "s.png"))

@@ -366,6 +366,22 @@ def test_dina_has_a_table_and_does_not_take_part_in_the_means(tmp_path):
     assert "640x960" in text and "2.5 ms more than in one process (median of 3" in text
 
 
+def test_what_is_not_emulated_has_a_place_of_its_own(tmp_path):
+    blocks = Blocks(frames=[_frame("local", 200.0), _frame("intra_dp", 100.0)])
+    cell = summarise(blocks, Setting("net", str(tmp_path)), open_trace("constant:4"), ["local", "intra_dp"], 1.0, True)
+    cell.update(bound_ms=None, bound_j=None, ablation={}, estimator=estimator_trial.figures([], []), emulated="a file")
+    real = json.loads(json.dumps(dict(cell, emulated="", trace="slow")))
+    real["strategies"]["intra_dp"]["mean_ms"] = 20.0
+    with open(write_report([cell, real, dict(cell, trace="outdoors")], str(tmp_path / "m.md"), [])) as file:
+        means, _, own = file.read().partition("## Not emulated")
+    assert "latency 0.50" in means and "| net | slow |" not in means
+    assert "| net | slow | raw | 200 (local) | 20 |" in own
+    assert "in emulated cells of values" in means and "in those that are not emulated of the results" in means
+    with open(write_report([real, dict(real, trace="outdoors")], str(tmp_path / "n.md"), [])) as file:
+        text = file.read()
+    assert "## Not emulated" not in text and "latency 0.10" in text and "results: of the results as they" in text
+
+
 def test_without_root_it_says_so(monkeypatch):
     monkeypatch.setattr(namespaces.os, "geteuid", lambda: 1000)
     assert "root" in namespaces.missing()
