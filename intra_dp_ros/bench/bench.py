@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from intra_dp_ros.apps.models import ModelError
-from intra_dp_ros.bench import estimator_trial, idle_trial, namespaces, step_trial, take_back, testbed
+from intra_dp_ros.bench import children, estimator_trial, idle_trial, namespaces, step_trial, take_back, testbed
 from intra_dp_ros.bench.bench_options import AUTO, models_of, names_of, parse
 from intra_dp_ros.bench.campaign import Blocks, make_ready, play, time_scale_of
 from intra_dp_ros.bench.campaign_report import command_of, table, write_report
@@ -222,12 +222,18 @@ def exit_code(failed: Sequence[str], broken: Sequence[str]) -> int:
     return FAILED if failed else BROKEN if broken else 0
 
 
+def _heed_signals() -> None:
+    """What ends this process ends it tidily."""
+    for sign in (signal.SIGTERM, signal.SIGHUP):
+        if sign != signal.SIGHUP or signal.getsignal(sign) != signal.SIG_IGN:  # nohup: it outlives its terminal
+            signal.signal(sign, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with it ignored
+
+
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run the bench; the exit code: 0, `FAILED` or `BROKEN`."""
     options = parse(arguments, __doc__)
-    for sign in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(sign, lambda *_: sys.exit(143))
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with it ignored
+    _heed_signals()
     use_threads(1)
     if options.earlier:
         return _report_of(options.earlier.split(","), options.report or os.path.join(options.out, "measured.md"))
@@ -251,8 +257,12 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     finally:  # also when something happens that nobody foresaw: hours of measuring are not lost
         for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(sign, signal.SIG_IGN)  # whoever is impatient would leave namespaces behind
-        failed += _keep(run, options)
-        namespaces.remove(namespaces.prefix_of(os.getpid()))
+        prefix = namespaces.prefix_of(os.getpid())
+        try:
+            failed += _keep(run, options)
+        finally:
+            namespaces.remove(prefix)
+            children.clean_groups(prefix)  # after those whom it limited are gone
     if run.idle:
         print("\n".join(idle_trial.in_words(run.idle)))
     failed += ["left behind: " + name for name in testbed.left_over()]

@@ -3,11 +3,12 @@
 Threading: one thread, and that must live as long as the children: the kernel ends them when it ends.
 """
 import ctypes
+import math
 import os
 import signal
 import subprocess
 import time
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Set
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from intra_dp_ros.bench.namespaces import TestbedError
 
@@ -16,6 +17,7 @@ _STOP_S = 5.0  # to end by themselves
 _LIBC = ctypes.CDLL(None)
 _CGROUP = "/sys/fs/cgroup/cpu"
 _PERIOD_US = 10000  # short, so that a slow processor does not come in bursts
+_LONGEST_US = 1000000  # the kernel's longest period
 _LEAST_US = 1000  # the kernel's least quota
 
 
@@ -90,14 +92,15 @@ class Children:
             TestbedError: there are no such control groups here (cgroup v1 `cpu`), or they take root.
         """
         folder = os.path.join(_CGROUP, name)
+        period, quota = quota_of(share)
         try:
             os.mkdir(folder)
         except OSError as error:
             raise TestbedError("the kernel's quota needs root and control groups of version 1 in {} ({}): use "
                                "--slowed-by pace".format(_CGROUP, error.strerror)) from None
         self._groups.append(folder)
-        for file, value in (("cpu.cfs_period_us", _PERIOD_US), ("cgroup.procs", child.process.pid),
-                            ("cpu.cfs_quota_us", max(_LEAST_US, int(share * _PERIOD_US)))):
+        for file, value in (("cpu.cfs_period_us", period), ("cgroup.procs", child.process.pid),
+                            ("cpu.cfs_quota_us", quota)):
             with open(os.path.join(folder, file), "w", encoding="utf-8") as stream:
                 stream.write(str(value))
 
@@ -106,14 +109,22 @@ class Children:
         return next((c for c in self.all if not c.is_alive), None)
 
     def stop(self) -> None:
-        """End them all: asked first, then killed."""
-        for sign, patience in ((signal.SIGINT, _STOP_S), (signal.SIGKILL, _STOP_S)):
-            for child in self.all:
-                if child.is_alive:
-                    _signal(child, sign)
-            end = time.monotonic() + patience
-            while time.monotonic() < end and any(c.is_alive for c in self.all):
-                time.sleep(0.05)
+        """End them all: asked first, then killed, at once by whoever interrupts the waiting."""
+        try:
+            self._end(signal.SIGINT)
+        finally:
+            self._end(signal.SIGKILL)
+            self._close()
+
+    def _end(self, sign: int) -> None:
+        for child in self.all:
+            if child.is_alive:
+                _signal(child, sign)
+        end = time.monotonic() + _STOP_S
+        while time.monotonic() < end and any(c.is_alive for c in self.all):
+            time.sleep(0.05)
+
+    def _close(self) -> None:
         for child in self.all:
             for pipe in (child.process.stdin, child.process.stdout):
                 if pipe is not None:
@@ -124,6 +135,19 @@ class Children:
         for folder in self._groups:
             _remove_group(folder)
         self._groups = []
+
+
+def quota_of(share: float) -> Tuple[int, int]:
+    """The kernel's period and quota [us] for a share of one processor.
+
+    Raises:
+        TestbedError: it knows none so small.
+    """
+    period = max(_PERIOD_US, math.ceil(_LEAST_US / share)) if share > 0 else math.inf
+    if period > _LONGEST_US:
+        raise TestbedError("the kernel's quota cannot be {:g} of a processor, {:g} is its least: use --slowed-by "
+                           "pace".format(share, _LEAST_US / _LONGEST_US))
+    return period, max(_LEAST_US, int(share * period))
 
 
 def left_groups(prefix: str) -> List[str]:

@@ -49,7 +49,6 @@ class Port:
 class Network:
     """What `build` has made."""
 
-    prefix: str
     server: Place
     robots: Tuple[Place, ...]
     ports: Tuple[Port, ...]  # to be shaped, all at the same rates
@@ -116,7 +115,7 @@ def build(robots: int, duplex: str, prefix: str) -> Network:
         ports = (Port(hubs[0], "air"),)
     else:
         ports = (Port(hubs[0], "tos"), Port(server.namespace, "out"))
-    return Network(prefix, server, tuple(places), ports)
+    return Network(server, tuple(places), ports)
 
 
 def remove(prefix: str) -> List[str]:

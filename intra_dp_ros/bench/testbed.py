@@ -106,7 +106,7 @@ class Testbed:
     Args:
         setting: see there.
         in_kernel: whether the kernel shapes the link (namespaces, root).
-        trace: for the relay node, when not `in_kernel`: a CSV file and a factor on its bandwidth, or a constant rate.
+        relay: parameters of the relay node, among them its trace, when not `in_kernel`.
 
     Raises:
         TestbedError: it cannot be built here.
@@ -170,7 +170,7 @@ class Testbed:
             self.air = Air(network, os.path.join(setting.folder, "tc.log"), setting.server_rate)
             self.air.hold(setting.server_rate)
         else:
-            network = Network("", Place("", "127.0.0.1"), (Place("", "127.0.0.1"),), ())
+            network = Network(Place("", "127.0.0.1"), (Place("", "127.0.0.1"),), ())
         port = 11311 if self._in_kernel else _free_port()
         self._environment = {"ROS_MASTER_URI": "http://{}:{}".format(network.server.address, port),
                              "ROS_LOG_DIR": os.path.abspath(os.path.join(setting.folder, "ros")),

@@ -1,6 +1,7 @@
 """What a campaign keeps of its runs, with drivers and a shaper that only say they were there."""
 import pytest
 
+from intra_dp_ros.bench import campaign
 from intra_dp_ros.bench.campaign import play
 from intra_dp_ros.bench.testbed import Setting
 from intra_dp_ros.bench.traces import NamedTrace
@@ -59,3 +60,16 @@ def test_every_run_keeps_its_piece_of_the_trace_and_the_rates_that_the_shaper_se
     assert {(run["strategy"], run["segment"]) for run in blocks.changes} == {
         (name, segment) for name in ("local", "offload") for segment in (0, 1)}
     assert all(e["truth"] == blocks.changes[2 * e["segment"]]["rates"][-1][1] for e in blocks.estimates)
+
+
+@pytest.mark.parametrize("listed, kept", [
+    ([(0.0, 5e6), (1.0, 4e6), (2.5, 3e6)], [(2.0, 4e6), (2.5, 3e6)]),
+    ([(2.0, 5e6), (2.1, 5e6), (2.2, 1e6), (2.3, 1e6)], [(2.0, 5e6), (2.2, 1e6)])])
+def test_the_changes_of_a_run_begin_with_it(listed, kept):
+    class Air:
+        def truth(self, _, when):
+            return [rate for moment, rate in listed if moment <= when][-1]
+
+        def changes(self, _):
+            return listed
+    assert campaign._rates(Air(), 0, 2.0) == kept

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from intra_dp_ros.apps.voxels import GRID
-from intra_dp_ros.bench import (bench, campaign, campaign_report, children, estimator_trial, frames, namespaces,
+from intra_dp_ros.bench import (bench, campaign_report, children, estimator_trial, frames, namespaces,
                                 overhead, profile_tool, shaping, testbed)
 from intra_dp_ros.bench.campaign import Blocks, block_length, time_scale_of
 from intra_dp_ros.bench.campaign_report import comparison, summary, table, write_report
@@ -51,7 +51,7 @@ def test_the_bucket_is_the_same_at_all_rates():
 
 
 def test_a_rate_that_the_kernel_refuses_does_not_go_unnoticed(tmp_path):
-    network = namespaces.Network("", namespaces.Place("none", "x"), (namespaces.Place("none", "y"),), ())
+    network = namespaces.Network(namespaces.Place("none", "x"), (namespaces.Place("none", "y"),), ())
     air = shaping.Air(network, str(tmp_path / "tc.log"))
     air.check()
     (tmp_path / "tc.log").write_text("Error: Invalid handle.\n")
@@ -99,6 +99,32 @@ def test_stopping_children_leaves_none(tmp_path):
     assert group.dead() is child and not testbed.left_over()
 
 
+def test_who_interrupts_the_waiting_has_them_killed_at_once(tmp_path, monkeypatch):
+    group = children.Children()
+    stubborn = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
+    child = group.start("c", [sys.executable, "-S", "-c", stubborn], {}, str(tmp_path / "log"), talks=True)
+    assert child.process.stdout.readline() == b"1\n"
+    sleep, asked = time.sleep, []
+
+    def interrupted(seconds):
+        asked.append(seconds)
+        if len(asked) == 1:
+            raise KeyboardInterrupt
+        sleep(seconds)
+    monkeypatch.setattr(children.time, "sleep", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        group.stop()
+    assert not child.is_alive and child.process.stdout.closed
+
+
+@pytest.mark.parametrize("share, period, quota", [(0.25, 10000, 2500), (0.1, 10000, 1000), (0.05, 20000, 1000),
+                                                  (0.03, 33334, 1000), (0.001, 1000000, 1000)])
+def test_a_small_quota_has_a_longer_period(share, period, quota):
+    assert children.quota_of(share) == (period, quota)
+    with pytest.raises(TestbedError, match="0.001 is its least"):
+        children.quota_of(0.0009)
+
+
 def test_a_shifted_or_slowed_or_written_trace_is_the_same_trace(tmp_path):
     trace = Trace([0.0, 1.0, 2.5], [1e6, 3e6, 2e6], 4.0)
     for t in (0.2, 1.7, 3.1, 5.0):
@@ -143,20 +169,6 @@ def test_blocks_share_the_seconds():
     count, length = block_length(60.0, 2.0)
     assert count * length == pytest.approx(60.0) and length >= 15.0
     assert block_length(1.0, 0.1) == (1, 1.0)
-
-
-def test_options_are_checked(monkeypatch, capsys):
-    monkeypatch.setattr(bench.shutil, "which", lambda name: name)
-    options = bench.parse(["--quick", "--out", "x"])
-    assert options.quick and options.models.startswith("mobilenet") and options.out == "x"
-    assert bench.parse(["--estimator", "--seconds", "7"]).seconds == 7.0
-    for wrong in (["--strategies", "magic"], ["--robot-speed", "2"], ["--robots", "0"], ["--time-scale", "-1"]):
-        with pytest.raises(SystemExit):
-            bench.parse(wrong)
-    assert "magic" in capsys.readouterr().err
-
-
-_CHANGED = {"mean_ms": 60.0, "energy_j": 0.5, "best_ms": 90.0, "best_j": 0.6}
 
 
 def _frame(strategy, latency, **other):
@@ -244,51 +256,6 @@ def test_a_report_of_earlier_runs(tmp_path, monkeypatch, capsys):
     assert "bad.json" in capsys.readouterr().err
 
 
-def test_errors_and_steps_of_an_estimate(tmp_path):
-    points = [{"robot": 0, "strategy": "offload", "segment": 0, "when": t / 10, "trace_s": t / 10, "source": "traffic",
-               "truth": 20e6 if t < 20 else 2e6, "up": 10e6 if t < 23 else 2e6} for t in range(60)]
-    changes = [{"robot": 0, "strategy": "offload", "segment": 0, "rates": [(-1.0, 20e6), (1.93, 2e6)]}]
-    found = estimator_trial.figures(points, changes)
-    assert found["traffic"]["median_error"] == 0.0 and found["traffic"]["share_wrong"] == pytest.approx(23 / 60)
-    assert found["traffic_below"]["share_wrong"] == pytest.approx(3 / 40)
-    assert (found["traffic_above"]["points"], found["traffic_above"]["median_error"]) == (20, 0.5)
-    assert (found["steps"], found["steps_not_followed"]) == (1, 0)
-    assert found["step_delay_ms"] == pytest.approx(370.0), "from the shaper's moment, not from the next estimate's"
-    assert "1 steps, followed after 370 ms" in estimator_trial.in_words(found)
-    cell = {"model": "x:net@1x2", "trace": "outdoors (recorded)", "robots": 2, "estimator": found}
-    assert estimator_trial.table([cell])[-1] == \
-        "| net | outdoors | 2 | 60 | 0.0% | 38.3% | 0.0%, 7.5% | 50.0%, 100.0% | 1 | 370 | 370 | 0% |"
-    assert estimator_trial.table([dict(cell, estimator=estimator_trial.figures([], []))]) == []
-    estimator_trial.picture(points, "", str(tmp_path / "p.png"))
-    assert (tmp_path / "p.png").exists()
-
-
-def test_a_step_that_is_never_followed_is_beyond_every_delay():
-    points = [{"robot": 0, "strategy": "offload", "segment": 0, "when": t / 10, "trace_s": t / 10, "source": "traffic",
-               "truth": 10e6, "up": 10e6} for t in range(60)]
-    changes = [{"robot": 0, "strategy": "offload", "segment": 0, "rates": [
-        (-1.0, 10e6), (-0.5, 1e6), (0.0, 5e6), (1.0, 10e6), (2.0, 5e6), (2.5, 10e6), (5.98, 5e6)]}]
-    found = estimator_trial.figures(points, changes)
-    assert found["steps"] == 4, "before the first estimate and after the last one nobody looked"
-    assert (found["steps_not_followed"], found["step_delay_ms"], found["step_delay_p90_ms"]) == (2, 0.0, None)
-    assert "after 0 ms (median), never (90 %), 50% not before the next change" in estimator_trial.in_words(found)
-    cell = {"model": "net", "trace": "t", "robots": 1, "estimator": json.loads(json.dumps(found, allow_nan=False))}
-    assert estimator_trial.table([cell])[-1].endswith("| 4 | 0 | never | 50% |")
-
-
-@pytest.mark.parametrize("listed, kept", [
-    ([(0.0, 5e6), (1.0, 4e6), (2.5, 3e6)], [(2.0, 4e6), (2.5, 3e6)]),
-    ([(2.0, 5e6), (2.1, 5e6), (2.2, 1e6), (2.3, 1e6)], [(2.0, 5e6), (2.2, 1e6)])])
-def test_the_changes_of_a_run_begin_with_it(listed, kept):
-    class Air:
-        def truth(self, _, when):
-            return [rate for moment, rate in listed if moment <= when][-1]
-
-        def changes(self, _):
-            return listed
-    assert campaign._rates(Air(), 0, 2.0) == kept
-
-
 def test_images_are_frames_of_the_models_size_and_tensors_are_random():
     class Model:
         class Spec:
@@ -341,12 +308,6 @@ def test_frames_that_nobody_compared_break_a_promise(tmp_path):
     blocks = Blocks(frames=[_frame("local", 200.0, outcome="local", bytes_up=0, rel_error=-1.0)])
     cell = summarise(blocks, Setting("net", str(tmp_path)), open_trace("constant:4"), ["local"], 1.0, True)
     assert ["compared" in line for line in bench.verdict([cell])] == [True]
-
-
-def test_broken_promises_have_an_exit_code_of_their_own():
-    """Whoever measures again until no frame is lost would choose."""
-    assert bench.exit_code([], []) == 0 and bench.exit_code([], ["a frame was lost"]) == bench.BROKEN == 3
-    assert bench.exit_code(["no report"], ["a frame was lost"]) == bench.FAILED == 1
 
 
 def test_dina_has_a_table_and_does_not_take_part_in_the_means(tmp_path):
