@@ -1,10 +1,20 @@
 """The command line of `scripts/bench`."""
 import argparse
+import math
 import shutil
 import sys
 from typing import List, Optional, Sequence
 
+from intra_dp_ros.apps.loaders.base import nearest
+from intra_dp_ros.apps.loaders.vision import vision_names
+from intra_dp_ros.apps.models import NAMES
+from intra_dp_ros.bench.campaign import time_scale_of
+from intra_dp_ros.bench.children import quota_of
+from intra_dp_ros.bench.emulated import check as check_emulated
+from intra_dp_ros.bench.frames import parse_model
+from intra_dp_ros.bench.namespaces import TestbedError
 from intra_dp_ros.bench.testbed import PACE, QUOTA
+from intra_dp_ros.bench.traces import open_trace
 from intra_dp_ros.loss.link_model import FULL, HALF
 from intra_dp_ros.loss.objective import KINDS
 from intra_dp_ros.loss.strategies import STRATEGIES
@@ -100,17 +110,59 @@ def parse(arguments: Optional[Sequence[str]] = None, description: str = "") -> a
         if is_asked:  # what is given besides holds
             options = parser.parse_args(defaults + list(sys.argv[1:] if arguments is None else arguments))
     try:
-        names_of(options.strategies)
-        models_of(options.models)
-        if options.time_scale != AUTO and not float(options.time_scale) > 0:
-            raise ValueError("--time-scale must be positive or {!r}".format(AUTO))
-    except ValueError as error:
+        _check(options)
+    except (ValueError, OSError, TestbedError, argparse.ArgumentTypeError) as error:
         parser.error(str(error))
-    if not 0.0 < options.robot_speed <= 1.0:
-        parser.error("--robot-speed must be above 0 and at most 1, got {:g}".format(options.robot_speed))
     if not options.earlier and shutil.which("rosmaster") is None:
         parser.error("rosmaster is not on the PATH: start this with scripts/bench")
     return options
+
+
+def _check(options: argparse.Namespace) -> None:
+    """What is wrong with options is told before hours of measuring, not after.
+
+    Raises:
+        ValueError, OSError, TestbedError, ArgumentTypeError: it.
+    """
+    names_of(options.strategies)
+    models = models_of(options.models)
+    if not 0.0 < options.robot_speed <= 1.0:
+        raise ValueError("--robot-speed must be above 0 and at most 1, got {:g}".format(options.robot_speed))
+    for name, value, may_be_zero in (("--seconds", options.seconds, False), ("--block", options.block, True),
+                                     ("--server-MBps", options.server_MBps, False)):
+        if not 0.0 <= value < math.inf or not (value or may_be_zero):
+            raise ValueError("{} must be finite and {}, got {:g}".format(
+                name, "not below 0" if may_be_zero else "above 0", value))
+    if options.time_scale != AUTO and not 0.0 < float(options.time_scale) < math.inf:
+        raise ValueError("--time-scale must be positive or {!r}".format(AUTO))
+    if options.earlier:
+        return  # a report needs neither models nor traces
+    if options.slowed_by == QUOTA and options.robot_speed < 1.0 and not options.emulate:
+        quota_of(options.robot_speed)
+    for name in options.trace.split(","):
+        open_trace(name, 1.0, options.seed)
+    for model in models:
+        _check_model(model)
+        if options.time_scale == AUTO:
+            time_scale_of(model, 1.0)
+        if options.emulate:
+            check_emulated(options.emulate, model)
+
+
+def _check_model(text: str) -> None:
+    """Raises ValueError, ArgumentTypeError: there is no such model, or the shape is none; its file is not looked at."""
+    name, _ = parse_model(text)
+    kind, colon, rest = name.partition(":")
+    if name in NAMES:
+        return
+    if colon and kind != "torchvision":
+        is_known = kind in [known.partition(":")[0] for known in NAMES]
+    else:
+        known_names = vision_names()  # none without torchvision: loading says what to install
+        is_known = (rest or name) in known_names or not known_names
+    if not is_known:
+        raise ValueError("no model {!r}{}; there are: {}".format(
+            name, nearest(rest or name, [*NAMES, *vision_names()]), ", ".join(NAMES)))
 
 
 def _counts(text: str) -> List[int]:

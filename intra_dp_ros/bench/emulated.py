@@ -1,4 +1,5 @@
 """Devices to be emulated in a bench: published operator times, a device model, or this machine's times a factor."""
+import math
 import os
 from typing import Tuple
 
@@ -54,11 +55,7 @@ def make_profiles(what: str, model_text: str, seed: int, robot_folder: str, serv
         words = "operator times of {}, {} of {} found in the graph".format(
             os.path.basename(what), mapped.mapped, mapped.rows)
     else:
-        try:
-            slower, faster = (float(word) for word in what.split(","))
-        except ValueError:
-            raise ValueError("--emulate {!r}: expected {}, a CSV or YAML file, or two factors such as 4,0.125".format(
-                what, FITTED)) from None
+        slower, faster = _factors(what)
         here = measure(Kernels(tiling, recording.weights), random_inputs(model, seed))
         robot, server = here.scaled(slower), here.scaled(faster)
         words = "this machine's operator times, robot x {:g}, server x {:g}".format(slower, faster)
@@ -67,6 +64,33 @@ def make_profiles(what: str, model_text: str, seed: int, robot_folder: str, serv
     files = [save(folder, Profile(tiling.graph.hash, _DEVICE, p.a_ms, p.b_ms))
              for folder, p in ((robot_folder, robot), (server_folder, server))]
     return files[0], files[1], words
+
+
+def check(what: str, model_text: str) -> None:
+    """What can be said of `make_profiles` without the model's graph.
+
+    Raises:
+        ValueError, OSError: see there.
+    """
+    if what == PUBLISHED:
+        _published(model_text)
+    elif is_device_model(what):
+        open_devices(what)
+    elif os.path.exists(what) or what.endswith(".csv"):
+        device_csv.read(what)
+    else:
+        _factors(what)
+
+
+def _factors(what: str) -> Tuple[float, float]:
+    try:
+        slower, faster = (float(word) for word in what.split(","))
+    except ValueError:
+        slower = faster = math.nan
+    if not (0.0 <= slower < math.inf and 0.0 <= faster < math.inf):
+        raise ValueError("--emulate {!r}: expected {}, a CSV or YAML file, or two factors such as 4,0.125".format(
+            what, FITTED))
+    return slower, faster
 
 
 def _published(model: str) -> str:

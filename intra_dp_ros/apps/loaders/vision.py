@@ -123,6 +123,15 @@ def load_vision(request: Request) -> LoadedModel:
     return LoadedModel(name, module.eval(), (spec,) * family.inputs, kind, note, "", 0.0, _labels(torchvision, rest))
 
 
+def vision_names() -> List[str]:
+    """The models that the installed torchvision has; none without it."""
+    try:
+        import torchvision
+    except Exception:  # see `load_vision`, which says so
+        return []
+    return sorted(_builders(torchvision))
+
+
 def _labels(torchvision: Any, name: str) -> Tuple[str, ...]:
     """The classes that torchvision's own weights of a model tell apart; () where they do not say."""
     try:
