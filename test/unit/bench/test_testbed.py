@@ -171,6 +171,9 @@ def test_blocks_share_the_seconds():
     assert block_length(1.0, 0.1) == (1, 1.0)
 
 
+_CHANGED = {"mean_ms": 60.0, "energy_j": 0.5, "best_ms": 90.0, "best_j": 0.6}
+
+
 def _frame(strategy, latency, **other):
     return dict(dict(strategy=strategy, segment=0, robot=0, latency_ms=latency, inference_ms=latency,
                      predicted_ms=100.0, outcome="split", reason="", energy_j=1.0, bandwidth_MBps=4.0, bytes_up=10 ** 6,
