@@ -33,6 +33,7 @@ from intra_dp_ros.runtime.levels import ROUND_TRIPS, Level
 from intra_dp_ros.runtime.machine import use_threads
 
 
+_MARK = ".bench"  # a file in the folders that a bench has made: it deletes no others
 FAILED, BROKEN = 1, 3  # exit codes: something could not be done; all was done, and frames were lost or results wrong
 
 
@@ -61,21 +62,28 @@ class Bench:
         Raises:
             TestbedError, ModelError, RecordingError, ValueError, OSError: with what to do.
         """
-        for model in models_of(self._options.models):
-            for robots in self._options.robots:
-                for adaptive in (True, False) if self._options.step else (True,):
-                    self._model(model, robots, adaptive)
+        relay = self._relay()
+        wanted = [(model, robots, adaptive) for model in models_of(self._options.models)
+                  for robots in self._options.robots for adaptive in ((True, False) if self._options.step else (True,))]
+        for one in wanted:
+            check_own(self._folder(*one))
+        for one in wanted:
+            self._model(*one, relay)
 
-    def _model(self, model: str, robots: int, adaptive: bool) -> None:
+    def _folder(self, model: str, robots: int, adaptive: bool) -> str:
+        name = model + ("_{}robots".format(robots) if robots > 1 else "") + ("" if adaptive else "_waiting")
+        return os.path.join(self._options.out, re.sub(r"[^A-Za-z0-9_.-]", "_", name).lstrip("."))
+
+    def _model(self, model: str, robots: int, adaptive: bool, relay: Sequence[str]) -> None:
         options = self._options
         strategies = names_of(options.strategies)
-        name = model + ("_{}robots".format(robots) if robots > 1 else "") + ("" if adaptive else "_waiting")
-        folder = os.path.join(options.out, re.sub(r"[^A-Za-z0-9_.-]", "_", name).lstrip("."))
-        shutil.rmtree(folder, ignore_errors=True)  # times measured in another hour do not hold in this one
+        folder = self._folder(model, robots, adaptive)
+        make_fresh(folder)
         setting = Setting(
             model=model, folder=folder, robots=robots, robot_speed=options.robot_speed,
             slowed_by=options.slowed_by, duplex=options.duplex, codec=options.codec, objective=options.objective,
-            adaptive=adaptive, seed=options.seed, records_acks=options.estimator, server_rate=options.server_MBps * 1e6)
+            adaptive=adaptive, seed=options.seed, random_inputs=options.random_inputs,
+            records_acks=options.estimator, server_rate=options.server_MBps * 1e6)
         emulated = ""
         if options.emulate:
             robot, server, emulated = make_profiles(options.emulate, model, options.seed, *(
@@ -83,7 +91,7 @@ class Bench:
             setting = replace(setting, emulate=(os.path.abspath(robot), os.path.abspath(server)), robot_speed=1.0)
             print("{}: computing is replaced by waits: {}".format(model, emulated))
         print("{}: nodes are starting; logs are in {}".format(model, folder), flush=True)
-        with Testbed(setting, self._in_kernel, self._relay()) as bed:
+        with Testbed(setting, self._in_kernel, relay) as bed:
             status = make_ready(bed, strategies, _say)
             if options.idle:
                 self.idle.append(idle_trial.measure(bed, options.seconds))
@@ -100,34 +108,44 @@ class Bench:
                 if options.step:
                     own = [f for f in blocks.frames if f["robot"] == 0 and f["strategy"] == "intra_dp"]
                     cell["steps"] = step_trial.figures(own, bed.air.changes(0), local_s, adaptive)
-                self.cells.append(cell)
-                if options.step and adaptive:
-                    cell["taken_back"] = take_back.figures(CellModel(setting, _rtt_s(blocks)).moments(
-                        [rate for _, rate in trace.trace.pieces]))
+                self.finish(cell, setting, blocks, trace)
 
     def _cell(self, setting: Setting, blocks: Blocks, trace: NamedTrace, strategies: Sequence[str],
               scale: float, emulated: str) -> Dict[str, Any]:
         cell = summarise(blocks, setting, trace, strategies, scale, self._in_kernel)
-        cell.update(bound_ms=None, bound_j=None, ablation={})
-        if not self._options.no_bound:
-            wanted = setting.folder, _rtt_s(blocks)
-            if self._model_of is None or self._model_of[0] != wanted:
-                self._model_of = wanted, CellModel(setting, wanted[1])
-            is_ours, model = "intra_dp" in strategies, self._model_of[1]
-            cell.update(model.bounds(blocks, trace, "intra_dp" if is_ours else strategies[-1]))
-            cell["ablation"] = model.ablation(blocks, trace, strategies) if is_ours else {}
-        cell.update(emulated=emulated, command=command_of(sys.argv[1:]), seconds=self._options.seconds,
-                    adaptive=setting.adaptive)
-        cell["estimator"] = estimator_trial.figures(blocks.estimates, blocks.changes)
+        cell.update(bound_ms=None, bound_j=None, ablation={}, emulated=emulated, command=command_of(sys.argv[1:]),
+                    seconds=self._options.seconds, adaptive=setting.adaptive,
+                    estimator=estimator_trial.figures(blocks.estimates, blocks.changes))
+        return cell
+
+    def finish(self, cell: Dict[str, Any], setting: Setting, blocks: Blocks, trace: NamedTrace) -> None:
+        """Keep what was measured, and only then compute what follows from it: that may fail, and takes its time.
+
+        Raises:
+            ValueError, OSError: the figures are kept, what follows from them is missing.
+        """
         raw = os.path.join(setting.folder, "{}.raw.json".format(re.sub(r"[^A-Za-z0-9_.-]", "_", trace.label)))
-        with open(raw, "w", encoding="utf-8") as file:
-            json.dump({"cell": cell, "frames": blocks.frames, "estimates": blocks.estimates, "changes": blocks.changes,
-                       "acks": blocks.acks}, file)
+        self.cells.append(cell)
+        _write_raw(raw, cell, blocks)
+        if not self._options.no_bound:
+            self._bound(cell, setting, blocks, trace)
+        if self._options.step and setting.adaptive:
+            cell["taken_back"] = take_back.figures(CellModel(setting, _rtt_s(blocks)).moments(
+                [rate for _, rate in trace.trace.pieces]))
+        if not self._options.no_bound or "taken_back" in cell:
+            _write_raw(raw, cell, blocks)
         if self._options.estimator:
             estimator_trial.picture(blocks.estimates, "{}: {}".format(cell["model"], trace.label),
                                     raw.replace(".raw.json", ".estimate.png"))
         print("\n".join(table(cell)), flush=True)
-        return cell
+
+    def _bound(self, cell: Dict[str, Any], setting: Setting, blocks: Blocks, trace: NamedTrace) -> None:
+        wanted = setting.folder, _rtt_s(blocks)
+        if self._model_of is None or self._model_of[0] != wanted:
+            self._model_of = wanted, CellModel(setting, wanted[1])
+        is_ours, model = "intra_dp" in cell["strategies"], self._model_of[1]
+        cell.update(model.bounds(blocks, trace, "intra_dp" if is_ours else list(cell["strategies"])[-1]))
+        cell["ablation"] = model.ablation(blocks, trace, list(cell["strategies"])) if is_ours else {}
 
     def _relay(self) -> List[str]:
         """The relay node's parameters: it has one trace, from the beginning."""
@@ -137,10 +155,44 @@ class Bench:
         if options.time_scale == AUTO or "," in options.trace:
             raise TestbedError("the relay node plays one trace that must be known at start: give --time-scale a "
                                "number and --trace one trace, or run as root")
+        if max(options.robots) > 1:
+            raise TestbedError("several robots need network namespaces, and those need root")
         trace = open_trace(options.trace, float(options.time_scale), options.seed).trace
         path = os.path.join(options.out, "relay_trace.csv")
         trace.write(path)
         return ["_trace:=" + os.path.abspath(path)]
+
+
+def check_own(folder: str) -> None:
+    """Raises TestbedError: there is something else in the place of a folder of the bench's own."""
+    if not os.path.lexists(folder):
+        return
+    if os.path.isdir(folder) and not os.path.islink(folder):
+        names = set(os.listdir(folder))
+        if not names or _MARK in names or {"cache", "server.log"} <= names:  # the latter: made before there was a mark
+            return
+    raise TestbedError("{} is in the way, and the bench has not made it: move it, or give --out another folder".format(
+        folder))
+
+
+def make_fresh(folder: str) -> None:
+    """An empty folder of the bench's own: times measured in another hour do not hold in this one.
+
+    Raises:
+        TestbedError: see `check_own`.
+        OSError: it cannot be made.
+    """
+    check_own(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, _MARK), "w", encoding="utf-8") as file:
+        file.write("made by scripts/bench, which deletes it when it measures here again\n")
+
+
+def _write_raw(path: str, cell: Dict[str, Any], blocks: Blocks) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump({"cell": cell, "frames": blocks.frames, "estimates": blocks.estimates, "changes": blocks.changes,
+                   "acks": blocks.acks}, file)
 
 
 def _rtt_s(blocks: Blocks) -> float:
@@ -187,16 +239,33 @@ def _keep(run: Bench, options: argparse.Namespace) -> List[str]:
     found = [*cells, *([idle_trial.result(run.idle, command_of(sys.argv[1:]))] if run.idle else [])]
     if not found:
         return []
-    try:
-        if options.json:
+    failed = []
+    if options.json:
+        try:
             with open(options.json, "w", encoding="utf-8") as file:
                 json.dump(found[0] if len(found) == 1 else found, file, indent=1)
-        if cells and not options.quick:
+        except OSError as error:
+            failed.append(str(error))
+    if cells and not options.quick:
+        try:
             print("report: {}".format(write_report(
                 cells, options.report or os.path.join(options.out, "measured.md"), sys.argv[1:])))
-    except OSError as error:
-        return [str(error)]
-    return []
+        except (OSError, ValueError) as error:
+            failed.append("no report: {}".format(error))
+    return failed
+
+
+def _make_folders(options: argparse.Namespace) -> None:
+    """Where figures will go is made before they are measured.
+
+    Raises:
+        OSError: it cannot be; a file is where a folder is to be, or the other way round.
+    """
+    for folder in (options.out, *(os.path.dirname(file) for file in (options.json, options.report))):
+        os.makedirs(folder or ".", exist_ok=True)
+    for file in (options.json, options.report):
+        if os.path.isdir(file):
+            raise IsADirectoryError("{} is a folder; figures and reports are files".format(file))
 
 
 def _report_of(files: Sequence[str], path: str) -> int:
@@ -245,10 +314,10 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         left = testbed.clean_up()
         if left:
             print("bench: removed what a killed run had left: {}".format(", ".join(left)))
-    os.makedirs(options.out, exist_ok=True)
     failed: List[str] = []
     run = Bench(options, not problem)
     try:
+        _make_folders(options)
         run.run()
     except (TestbedError, ModelError, RecordingError, ValueError, OSError) as error:
         failed.append(str(error))

@@ -95,6 +95,7 @@ def parse(arguments: Optional[Sequence[str]] = None, description: str = "") -> a
     parser.add_argument("--codec", choices=(*available(), LOSSLESS), default="raw", help="of images sent (%(default)s)")
     parser.add_argument("--duplex", choices=(HALF, FULL), default=HALF, help="of the link (%(default)s)")
     parser.add_argument("--objective", choices=KINDS, default=KINDS[0], help="of intra_dp (%(default)s)")
+    parser.add_argument("--random-inputs", action="store_true", help="random tensors instead of real images and scans")
     parser.add_argument("--seed", type=int, default=0, help="of weights, inputs, order (%(default)s)")
     parser.add_argument("--no-bound", action="store_true", help="leave the lower bound out, and what keeps "
                         "intra_dp from it")

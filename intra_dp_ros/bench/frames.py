@@ -81,15 +81,17 @@ def is_image(shape: Tuple[int, ...], dtype: str) -> bool:
     return dtype == "uint8" and len(shape) == 4 and shape[0] == 1 and 3 in (shape[1], shape[3])
 
 
-def make_inputs(model: LoadedModel, count: int, seed: int) -> Tuple[List[torch.Tensor], str]:
-    """Inputs for frames, and what they are: images of the video, resized; scans as volumes; or random tensors."""
+def make_inputs(model: LoadedModel, count: int, seed: int, is_random: bool = False
+                ) -> Tuple[List[torch.Tensor], str]:
+    """Inputs for frames, and what they are: images of the video, resized; scans as volumes; random tensors, where
+    neither fits or they are asked for."""
     spec = model.input_specs[0]
-    if (tuple(spec.shape), spec.dtype) == (GRID.shape, "uint8"):
+    if not is_random and (tuple(spec.shape), spec.dtype) == (GRID.shape, "uint8"):
         source = open_clouds()
         clouds = source.clouds(_FPS, count / _FPS)
         return [torch.from_numpy(voxelise(points[:, :3] + np.array([0.0, 0.0, HEIGHT_M], np.float32)))
                 for _, points, _ in clouds], source.label
-    if not is_image(spec.shape, spec.dtype):
+    if is_random or not is_image(spec.shape, spec.dtype):
         return [random_inputs(model, seed + i)[0] for i in range(count)], "random {} tensors".format(spec.dtype)
     channels_last = spec.shape[3] == 3
     height, width = spec.shape[1:3] if channels_last else spec.shape[2:4]

@@ -52,11 +52,13 @@ class Driver:
         robot_id, ns: as the robot's node was given them.
         seed: of random weights and inputs.
         acks: record the acknowledgements of what the robot sends, too.
+        is_random: inputs are random tensors instead of real images and scans.
     """
 
-    def __init__(self, model: str, robot_id: str, ns: str, seed: int, acks: bool = False) -> None:
+    def __init__(self, model: str, robot_id: str, ns: str, seed: int, acks: bool = False,
+                 is_random: bool = False) -> None:
         self._model = frames.load(model, seed)
-        self._inputs, self.what = frames.make_inputs(self._model, _IMAGES, seed)
+        self._inputs, self.what = frames.make_inputs(self._model, _IMAGES, seed, is_random)
         self._robot_id = robot_id
         self._references: Dict[int, Tuple[torch.Tensor, ...]] = {}
         self._sent = 0
@@ -269,10 +271,11 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         parser.add_argument(name, required=True)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--acks", action="store_true")
+    parser.add_argument("--random", action="store_true")
     options = parser.parse_args(rospy.myargv(argv)[1:])
     use_threads(1)
     rospy.init_node("bench_driver", disable_signals=True)
-    driver = Driver(options.model, options.robot_id, options.ns, options.seed, options.acks)
+    driver = Driver(options.model, options.robot_id, options.ns, options.seed, options.acks, options.random)
     operations = {"use": driver.use, "run": driver.run, "verify": driver.verify, "status": driver.status,
                   "air": driver.air, "timeline": driver.timeline}
     for line in sys.stdin:

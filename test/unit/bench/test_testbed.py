@@ -272,6 +272,8 @@ def test_images_are_frames_of_the_models_size_and_tensors_are_random():
     for volume in found:
         assert tuple(volume.shape) == GRID.shape and 100 < int(volume.sum()) < 0.05 * volume.numel()
     assert not torch.equal(found[0], found[1])
+    found, what = frames.make_inputs(Model, 1, 0, is_random=True)
+    assert what == "random uint8 tensors" and int(found[0].sum()) > 0.4 * found[0].numel()
     Model.Spec.shape, Model.Spec.dtype = (2, 5), "float32"
     found, what = frames.make_inputs(Model, 2, 0)
     assert found[0].dtype == torch.float32 and not torch.equal(found[0], found[1])
