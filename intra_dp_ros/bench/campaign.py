@@ -127,8 +127,9 @@ def _block(testbed: Testbed, traces: Sequence[Trace], strategy: str, segment: in
     if strategy != "local" and strategy not in blocks.timelines:
         traced = testbed.all("timeline", 60.0)[0]
         blocks.timelines.update({strategy: traced} if traced else {})
-    # Of a few frames the values were kept, and of many they all may have been sent to warm up.
-    is_checked = any(f["rel_error"] != NOT_CHECKED and f["sent"] >= origin + warm for r in found for f in r["frames"])
+    # Of a few frames the values were kept, and of many they all may have been sent to warm up.  Once is enough where
+    # they are computed apart.
+    is_checked = strategy in blocks.errors or any(f["rel_error"] != NOT_CHECKED and f["sent"] >= origin + warm for r in found for f in r["frames"])
     for checked in () if is_checked else testbed.all("verify", max(600.0, 4.0 * patience), strategy=strategy,
                                                      within_s=patience):
         blocks.errors.setdefault(strategy, []).extend(checked["errors"])

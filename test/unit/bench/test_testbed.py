@@ -247,9 +247,9 @@ def test_a_report_of_earlier_runs(tmp_path, monkeypatch, capsys):
                        "--report", report]) == 0
     with open(report) as file:
         text = file.read()
-    assert "| net | outdoors | raw | 200 | 0.95 | 0.30 |" in text, "what keeps it above the aim"
+    assert "| net | outdoors | raw | 200 | 0.95 | 0.67 |" in text, "what keeps it above the aim"
     assert text.count("| raw | 200 | ") == 1, "the others are below"
-    assert "energy above 0.85" in text and "| net | outdoors | raw | 1 | 1.00 | 0.50 |" in text
+    assert "energy above 0.85" in text and "| net | outdoors | raw | 1 | 1.00 | 0.83 |" in text
     assert "fastest other's" in text and "measured over predicted 1.00 to 1.00 in the median" in text
     assert "scripts/bench --models net" in text and "Several robots" in text and "latency 0.62" in text
     assert "| net | indoors | 1 | 2 | 0.0% | 0.0% | 0.0%, 0.0% | -, - | 0 | - | - | - |" in text, "the estimate"
