@@ -129,7 +129,8 @@ def _block(testbed: Testbed, traces: Sequence[Trace], strategy: str, segment: in
         blocks.timelines.update({strategy: traced} if traced else {})
     # Of a few frames the values were kept, and of many they all may have been sent to warm up.  Once is enough where
     # they are computed apart.
-    is_checked = strategy in blocks.errors or any(f["rel_error"] != NOT_CHECKED and f["sent"] >= origin + warm for r in found for f in r["frames"])
+    is_checked = strategy in blocks.errors or any(
+        f["rel_error"] != NOT_CHECKED and f["sent"] >= origin + warm for run in found for f in run["frames"])
     for checked in () if is_checked else testbed.all("verify", max(600.0, 4.0 * patience), strategy=strategy,
                                                      within_s=patience):
         blocks.errors.setdefault(strategy, []).extend(checked["errors"])
