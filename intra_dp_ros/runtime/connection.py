@@ -145,6 +145,8 @@ class Connection:
                 now = time.monotonic()
                 silent = now - max(self.pulse.heard, self._opened + _GRACE_S - _REOPEN_S)
                 if self._session == 0 or silent > _REOPEN_S:
+                    if self._session:
+                        self._say("the server is silent")
                     self._open()
                 self._keep(time.monotonic())
             except ControlError as error:
@@ -178,7 +180,7 @@ class Connection:
                 for _ in range(_PROBES):
                     self._link.send(replace(probe_tile(self.robot_id, self._probes, _PROBE_BYTES), sent=now))
                     self._probes += 1
-        else:
+        elif self.pulse.heard > self._opened:  # else the session is new
             self._say("the server is silent")
 
     def _open(self) -> None:

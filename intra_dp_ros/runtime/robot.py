@@ -30,6 +30,7 @@ from intra_dp_ros.runtime.part import Part
 from intra_dp_ros.runtime.planner import Planner
 from intra_dp_ros.runtime.rails import FrameEnergy, Rails
 from intra_dp_ros.runtime.runner import Ask, Ran, Runner
+from intra_dp_ros.runtime.seldom import Seldom
 from intra_dp_ros.runtime.sender import FrameKey, TileSender, window_bytes
 from intra_dp_ros.runtime.stats import FrameStats, Inference
 from intra_dp_ros.runtime.uplink import Uplink
@@ -81,6 +82,7 @@ class Robot:
         self._sender: Optional[TileSender] = None
         self._busy = threading.Lock()  # one frame at a time
         self._offering = threading.Lock()
+        self._may_complain = Seldom()
         self._number = 0
         self._runner = Runner(self.engine, self._choice, config.slowdown, self._planner.local_s, self.bandwidth,
                               self._situation)
@@ -276,7 +278,8 @@ class Robot:
             self._sender.acked(message)
             self.bandwidth.on_ack("up", message)
             if not message.accepted:
-                _LOG.warning("the server dropped a tile: %s", message.reason)
+                if self._may_complain():
+                    _LOG.warning("the server dropped a tile: %s", message.reason)
                 self._uses_source &= DIFFERS not in message.reason
                 frame = self._runner.frame
                 if frame is not None and message.frame == self._number:
@@ -294,7 +297,8 @@ class Robot:
                 frame.on_tile(tile, rows, tile.sent - self.connection.pulse.offset, time.perf_counter() - began)
             except TileError as error:
                 reason = str(error)
-                _LOG.warning("a tile is dropped: %s", reason)
+                if self._may_complain():
+                    _LOG.warning("a tile is dropped: %s", reason)
         ack = Ack(self.config.robot_id, tile.session, tile.frame, tile.sequence, serialised_bytes(tile), received,
                   not reason, reason, tile.sent)
         self.connection.send(ack)

@@ -22,6 +22,7 @@ from intra_dp_ros.runtime.engine import Engine
 from intra_dp_ros.runtime.load import Share
 from intra_dp_ros.runtime.part import Part
 from intra_dp_ros.runtime.pulse import SERVER_IDLE_PERIOD_S, Pulse
+from intra_dp_ros.runtime.seldom import Seldom
 from intra_dp_ros.runtime.sender import FrameKey, TileSender, window_bytes
 from intra_dp_ros.runtime.turns import Turn, Turns
 from intra_dp_ros.wire.link import Link
@@ -94,6 +95,7 @@ class RobotSession:
         self._next_beat = 0.0
         self._frames = 0
         self._load = Share()
+        self._may_complain = Seldom()
         self._closed = False
         self._worker = threading.Thread(target=self._work, name="serve_{}".format(robot_id), daemon=True)
         self._worker.start()
@@ -241,7 +243,7 @@ class RobotSession:
         return None if data is None else replace(tile, data=data, crc32=crc32(data))
 
     def _acknowledge(self, tile: Tile, received: float, reason: str = "") -> None:
-        if reason:
+        if reason and self._may_complain():
             _LOG.warning("a tile of robot %s is dropped: %s", self.robot_id, reason)
         ack = Ack(self.robot_id, tile.session, tile.frame, tile.sequence, serialised_bytes(tile), received, not reason,
                   reason, tile.sent)

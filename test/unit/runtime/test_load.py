@@ -3,6 +3,7 @@ import pytest
 
 from intra_dp_ros.runtime.levels import ROUND_TRIPS, Level
 from intra_dp_ros.runtime.load import LEVELS, Share
+from intra_dp_ros.runtime.seldom import Seldom
 
 
 def test_a_mean_over_seconds():
@@ -48,3 +49,13 @@ def test_a_level_holds_as_long_as_it_is_told():
         return level.hear(measured)
     assert heard(0.1, 0.0) == heard(0.1, 0.9) == heard(0.002, 0.05) == heard(0.1, 0.1) == heard(0.1, 0.9) == 0.002
     assert heard(0.03, 0.2) == 0.032, "elsewhere all the time: where it is now"
+
+
+def test_what_is_said_seldom():
+    now = [0.0]
+    may = Seldom(lambda: now[0])
+    assert may() and not may()
+    now[0] = 4.9
+    assert not may()
+    now[0] = 5.0
+    assert may() and not may()
