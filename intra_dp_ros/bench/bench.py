@@ -83,7 +83,7 @@ class Bench:
             model=model, folder=folder, robots=robots, robot_speed=options.robot_speed,
             slowed_by=options.slowed_by, duplex=options.duplex, codec=options.codec, objective=options.objective,
             adaptive=adaptive, seed=options.seed, random_inputs=options.random_inputs,
-            records_acks=options.estimator, server_rate=options.server_MBps * 1e6)
+            server_rate=options.server_MBps * 1e6)
         emulated = ""
         if options.emulate:
             robot, server, emulated = make_profiles(options.emulate, model, options.seed, *(
@@ -106,8 +106,10 @@ class Bench:
                 blocks = play(bed, trace, strategies, options.seconds, local_s, options.seed, _say, options.block)
                 cell = self._cell(setting, blocks, trace, strategies, scale, emulated)
                 if options.step:
-                    own = [f for f in blocks.frames if f["robot"] == 0 and f["strategy"] == "intra_dp"]
-                    cell["steps"] = step_trial.figures(own, bed.air.changes(0), local_s, adaptive)
+                    own, changes = ([x for x in found if x["robot"] == 0 and x["strategy"] == "intra_dp"]
+                                    for found in (blocks.frames, blocks.changes))
+                    cell["steps"] = step_trial.figures(
+                        own, sorted(change for run in changes for change in run["rates"]), local_s, adaptive)
                 self.finish(cell, setting, blocks, trace)
 
     def _cell(self, setting: Setting, blocks: Blocks, trace: NamedTrace, strategies: Sequence[str],
@@ -191,8 +193,8 @@ def make_fresh(folder: str) -> None:
 
 def _write_raw(path: str, cell: Dict[str, Any], blocks: Blocks) -> None:
     with open(path, "w", encoding="utf-8") as file:
-        json.dump({"cell": cell, "frames": blocks.frames, "estimates": blocks.estimates, "changes": blocks.changes,
-                   "acks": blocks.acks}, file)
+        json.dump({"cell": cell, "frames": blocks.frames, "estimates": blocks.estimates, "changes": blocks.changes},
+                  file)
 
 
 def _rtt_s(blocks: Blocks) -> float:

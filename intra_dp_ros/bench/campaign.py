@@ -33,7 +33,6 @@ class Blocks:
     frames: List[Dict[str, Any]] = field(default_factory=list)  # `FrameSample` with segment, robot, trace_s
     estimates: List[Dict[str, Any]] = field(default_factory=list)  # strategy, robot, when, up, truth, rtt
     changes: List[Dict[str, Any]] = field(default_factory=list)  # strategy, segment, robot, rates: `_rates`
-    acks: List[Dict[str, Any]] = field(default_factory=list)  # strategy, segment, robot, acks
     lost: Dict[str, int] = field(default_factory=dict)  # strategy -> frames
     pieces: List[Tuple[float, float]] = field(default_factory=list)  # of the first robot's trace: begin, length [s]
     errors: Dict[str, List[float]] = field(default_factory=dict)  # strategy -> of results checked apart
@@ -129,7 +128,7 @@ def _block(testbed: Testbed, traces: Sequence[Trace], strategy: str, segment: in
         blocks.timelines.update({strategy: traced} if traced else {})
     # Of a few frames the values were kept, and of many they all may have been sent to warm up.  Once is enough where
     # they are computed apart.
-    is_checked = strategy in blocks.errors or any(
+    is_checked = bool(blocks.errors.get(strategy)) or any(
         f["rel_error"] != NOT_CHECKED and f["sent"] >= origin + warm for run in found for f in run["frames"])
     for checked in () if is_checked else testbed.all("verify", max(600.0, 4.0 * patience), strategy=strategy,
                                                      within_s=patience):
@@ -148,8 +147,6 @@ def _block(testbed: Testbed, traces: Sequence[Trace], strategy: str, segment: in
                                      "source": source, "trace_s": when - origin + begin})
         own = {"strategy": strategy, "segment": segment, "robot": robot}
         blocks.changes.append(dict(own, rates=_rates(testbed.air, robot, origin)))
-        if run["acks"]:
-            blocks.acks.append(dict(own, acks=run["acks"]))
     for table, a, b in zip((blocks.robot_s, blocks.server_s), after, before):
         table[strategy] = table.get(strategy, 0.0) + a - b
     blocks.wall_s[strategy] = blocks.wall_s.get(strategy, 0.0) + max(run["ran_s"] for run in found)

@@ -137,7 +137,7 @@ def _what_errors_are(cells: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _apart(cells: List[Mapping[str, Any]]) -> Tuple[List[Mapping[str, Any]], List[Mapping[str, Any]]]:
-    """Cells that are compared, and those on this machine's own processors where most are of emulated ones."""
+    """Cells that are compared, and where some are of emulated ones those on this machine's own processors."""
     emulated = [cell for cell in cells if cell.get("emulated")]
     return (emulated, [cell for cell in cells if not cell.get("emulated")]) if emulated else (cells, [])
 
@@ -251,7 +251,8 @@ def _promises(cells: Sequence[Mapping[str, Any]]) -> str:
 
 def _missed(cells: Sequence[Mapping[str, Any]]) -> List[str]:
     """Where intra_dp takes more of the best other's time or energy than is aimed at: what is missing."""
-    found = [(cell, comparison(cell)) for cell in cells if cell.get("ablation") and cell["bound_ms"]]
+    found = [(cell, comparison(cell)) for cell in cells
+             if cell["bound_ms"] and (cell.get("ablation") or {}).get("as it is", {}).get("best_ms")]
     lines: List[str] = []
     for name, what, best, aim in (("mean_ms", "latency", "best", AIM),
                                   ("energy_j", "energy", "thriftiest", ENERGY_AIM)):

@@ -44,7 +44,6 @@ class Setting:
     adaptive: bool = True  # robots compute beside a link that is late
     seed: int = 0
     random_inputs: bool = False  # instead of real images and scans
-    records_acks: bool = False  # what the bandwidth is estimated from, for a trial of the estimator
     emulate: Tuple[str, str] = ("", "")  # files with operator times of robot and server; empty: they compute
     server_rate: float = 125e6  # of the server's own link, when robots share it [byte/s]
 
@@ -209,7 +208,6 @@ class Testbed:
             "__ns:=/" + name, "_robot_id:=" + name, "_ns:=" + NS], place, own)
         driver = [sys.executable, "-m", "intra_dp_ros.ros.bench_driver", "--model", setting.model, "--robot-id", name,
                   "--ns", NS, "--seed", str(setting.seed), "__ns:=/" + name]
-        driver += ["--acks"] if setting.records_acks else []
         driver += ["--random"] if setting.random_inputs else []
         self.talks.append(Talk(self._child("driver" + name, driver, place, cpus["server"], talks=True)))
 

@@ -23,9 +23,8 @@ from std_srvs.srv import Trigger
 
 from intra_dp_ros.bench import frames
 from intra_dp_ros.bench.record import FrameSample
-from intra_dp_ros.msg import BandwidthEstimate, InferenceStats, TensorTile, TileAcks
+from intra_dp_ros.msg import BandwidthEstimate, InferenceStats, TensorTile
 from intra_dp_ros.ros.bench_messages import CHECK, frame_to_msg, output_from_msg
-from intra_dp_ros.ros.conversions import acks_from_msg
 from intra_dp_ros.ros.demo_listener import sample_from_msg
 from intra_dp_ros.ros.frame_spans import measured_spans
 from intra_dp_ros.ros.topics import BANDWIDTH, robot_topic
@@ -51,12 +50,10 @@ class Driver:
         model: as the robot's node was given it.
         robot_id, ns: as the robot's node was given them.
         seed: of random weights and inputs.
-        acks: record the acknowledgements of what the robot sends, too.
         is_random: inputs are random tensors instead of real images and scans.
     """
 
-    def __init__(self, model: str, robot_id: str, ns: str, seed: int, acks: bool = False,
-                 is_random: bool = False) -> None:
+    def __init__(self, model: str, robot_id: str, ns: str, seed: int, is_random: bool = False) -> None:
         self._model = frames.load(model, seed)
         self._inputs, self.what = frames.make_inputs(self._model, _IMAGES, seed, is_random)
         self._robot_id = robot_id
@@ -73,10 +70,6 @@ class Driver:
         rospy.Subscriber("stats", InferenceStats, self._on_stats, queue_size=100, tcp_nodelay=True)
         rospy.Subscriber("result", TensorTile, self._on_result, queue_size=100, buff_size=_BUFFER_BYTES,
                          tcp_nodelay=True)
-        self._acks: List[Tuple[float, Dict[str, Any]]] = []
-        if acks:
-            rospy.Subscriber(robot_topic(ns, robot_id, "ack_up"), TileAcks, self._on_acks, queue_size=1000,
-                             tcp_nodelay=True)
         rospy.Subscriber(robot_topic(ns, robot_id, BANDWIDTH), BandwidthEstimate, self._on_estimate, queue_size=100)
 
     def status(self) -> Dict[str, Any]:
@@ -121,7 +114,7 @@ class Driver:
             check: compare the results of some frames with the unsplit model's, when the time is over.
 
         Returns:
-            "frames": samples with "sent" (monotonic [s]) and "input"; "lost"; "ran_s"; "estimates"; "acks"; "inputs".
+            "frames": samples with "sent" (monotonic [s]) and "input"; "lost"; "ran_s"; "estimates"; "inputs".
         """
         while self._frames.get_num_connections() == 0:
             time.sleep(_POLL_S)
@@ -129,7 +122,6 @@ class Driver:
         kept: List[Tuple[int, int, Dict[str, Any]]] = []
         with self._change:
             self._estimates.clear()
-            self._acks.clear()
         while time.monotonic() - began < seconds:
             self._sent += 1
             number, index = self._sent, self._sent % len(self._inputs)
@@ -151,7 +143,7 @@ class Driver:
             entry["rel_error"] = self._error(number, index)
         with self._change:
             return {"frames": done, "lost": lost, "ran_s": ran, "estimates": list(self._estimates),
-                    "acks": list(self._acks), "inputs": self.what,
+                    "inputs": self.what,
                     "weights": self._model.weights, "weights_note": self._model.weights_note}
 
     def verify(self, strategy: str, within_s: float) -> Dict[str, Any]:
@@ -234,11 +226,6 @@ class Driver:
             self._results.setdefault(msg.header.stamp.secs, []).append(msg)
             self._change.notify_all()
 
-    def _on_acks(self, msg: TileAcks) -> None:
-        now = time.monotonic()
-        with self._change:
-            self._acks.extend((now, asdict(ack)) for ack in acks_from_msg(msg))
-
     def _on_estimate(self, msg: BandwidthEstimate) -> None:
         with self._change:
             self._estimates.append((time.monotonic(), msg.up, msg.rtt, msg.age, msg.source))
@@ -270,12 +257,11 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     for name in ("--model", "--robot-id", "--ns"):
         parser.add_argument(name, required=True)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--acks", action="store_true")
     parser.add_argument("--random", action="store_true")
     options = parser.parse_args(rospy.myargv(argv)[1:])
     use_threads(1)
     rospy.init_node("bench_driver", disable_signals=True)
-    driver = Driver(options.model, options.robot_id, options.ns, options.seed, options.acks, options.random)
+    driver = Driver(options.model, options.robot_id, options.ns, options.seed, options.random)
     operations = {"use": driver.use, "run": driver.run, "verify": driver.verify, "status": driver.status,
                   "air": driver.air, "timeline": driver.timeline}
     for line in sys.stdin:

@@ -80,7 +80,11 @@ class _Search:
             found[0].close()
 
     def _look(self) -> None:
-        found = self._connect(self._robot_id)
+        try:
+            found = self._connect(self._robot_id)
+        except Exception as error:  # whatever a way to the server makes go wrong: the model runs
+            warn_once("looking for the server failed: {!r}: the model runs on this machine alone".format(error))
+            found = None
         with self._change:
             self._found, is_closed = found, self._is_closed
         if is_closed and found is not None:

@@ -145,7 +145,7 @@ class Connection:
                 now = time.monotonic()
                 silent = now - max(self.pulse.heard, self._opened + _GRACE_S - _REOPEN_S)
                 if self._session == 0 or silent > _REOPEN_S:
-                    if self._session:
+                    if self._session and not self.problem:
                         self._say("the server is silent")
                     self._open()
                 self._keep(time.monotonic())
@@ -198,6 +198,7 @@ class Connection:
             self._say("the server refuses: {}".format(reply.reason))
             self._closed.wait(_REFUSED_S)
         elif reply.session == 0:
+            self._session = 0  # the last one is gone
             self._say("the server is making the graph ready")
             self._closed.wait(_POLL_S)
         else:

@@ -72,6 +72,7 @@ class Planner:
         self._epoch = 1  # of the next plan
         self._closed = False
         self.timeline: Optional[Timeline] = None
+        self._timeline_of: Tuple[Optional[Profile], float] = None, 0.0
         self._thread = threading.Thread(target=self._run, name="planner", daemon=True)
         self._thread.start()
 
@@ -162,7 +163,10 @@ class Planner:
             s not in self._tables or s == self._wanted[0] and s in self._stale)), None)
 
     def _make(self, aims: _Aims, strategy: str, version: int) -> PlanTable:
-        timeline = self.timeline = Timeline(self._engine.tiling, self._robot, aims.server.scaled(aims.load))
+        if (aims.server, aims.load) != self._timeline_of:  # another one makes what frames have shown be forgotten
+            self._timeline_of = aims.server, aims.load
+            self.timeline = Timeline(self._engine.tiling, self._robot, aims.server.scaled(aims.load))
+        timeline = self.timeline
         if strategy != _SEARCHED:
             return self._numbered(self._search(aims, strategy, version, timeline))
         free = aims._replace(load=1.0)

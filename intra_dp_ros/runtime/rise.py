@@ -69,11 +69,13 @@ class Rise:
         if offer.helped is not None:
             offer.helped.look()
         now = time.monotonic()
-        if self._is_given or now < self._next:
+        if now < self._next:
             return
         self._next, left_s = now + _LOOK_S, self._done - now
         if offer.is_refused:
             offer.stop()
+            return
+        if self._is_given:
             return
         if offer.helped is not None and not offer.is_held:  # on its way, and as far as is known the server is sooner
             offer.watch(left_s)

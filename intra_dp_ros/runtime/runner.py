@@ -105,23 +105,24 @@ class Runner:
         if not ask.adapts:
             return Ran(frame, frame.run_alone(ask.inputs), Traffic(), stats.LOCAL, "")
         offer = Offer(ask.inputs, ask.source, self._sender, lambda: self._connection.session, self._bandwidth, make)
-        rise = Rise(self._choice.alone_s, rate, lambda left_s: self._choice.risen(self._situation(), WORTH * left_s),
-                    offer, lambda: self._choice.trial(self._situation()))
+        why = ""
         try:
-            found, outputs = rise.run(frame, ask.inputs)
+            found, outputs = Rise(
+                self._choice.alone_s, rate, lambda left_s: self._choice.risen(self._situation(), WORTH * left_s), offer,
+                lambda: self._choice.trial(self._situation())).run(frame, ask.inputs)
         except Again as again:
             is_new = offer.helped is None or offer.is_lost
             after = self._go_on(frame, again, lambda part: (
                 self._begin_sending(ask, part) if is_new else self._sender.change(part.plan.epoch)))
             return self._run_split(ask, after, again.other.expected_s, again.other.rate,
                                    () if is_new else (offer.helped.part.plan.epoch,))
-        except Exception:
+        except Exception as error:
             if offer.helped is None:
                 raise  # the robot's own failure
             _LOG.exception("what the server had of a frame failed, and the robot begins it again")
-            self._sender.abandon()
-            found = self.frame = self._new(self._choice.local)
-            return Ran(found, found.run_alone(ask.inputs), self._sender.traffic(), stats.LOCAL, "")
+            why = "begun again: {!r}".format(error)
+        if why:
+            return self._alone(ask, frame, stats.LOCAL, why)
         if offer.helped is not None:
             self._sender.abandon()
         traffic = Traffic() if offer.helped is None else self._sender.traffic()
@@ -151,23 +152,27 @@ class Runner:
                 frame = self._go_on(frame, again, lambda part: sender.change(part.plan.epoch))
                 past.add(frame.part.plan.epoch)
                 _, expected_s, rate = again.other
-            except TakeOver as why:
-                return self._take_over(ask, frame, str(why))
+                continue
+            except TakeOver as error:
+                why = str(error)
             except Exception as error:  # such as no memory for both the split frame and the one beside it
                 _LOG.exception("a frame with the server failed, and is computed alone")
-                return self._take_over(ask, frame, "the split frame failed: {!r}".format(error))
+                why = "the split frame failed: {!r}".format(error)
+            return self._alone(ask, frame, stats.TAKEOVER, why)  # here nothing holds on to what the error left
         if frame.was_beaten:
             sender.abandon()
             return Ran(frame, outputs, sender.traffic(), stats.TAKEOVER,
                        "the server was late, and the robot alone sooner")
         return Ran(frame, outputs, sender.traffic(), stats.SPLIT, frame.went_on)
 
-    def _take_over(self, ask: Ask, frame: RobotFrame, why: str) -> Ran:
+    def _alone(self, ask: Ask, frame: RobotFrame, outcome: str, why: str) -> Ran:
+        """The frame from its beginning, by the robot."""
         self._sender.abandon()
+        frame.drop()
         alone = self._new(self._choice.local)
         outputs = alone.run_alone(ask.inputs)
         frame.add(alone, "taken over")
-        return Ran(frame, outputs, self._sender.traffic(), stats.TAKEOVER, why)
+        return Ran(frame, outputs, self._sender.traffic(), outcome, why)
 
     def _other(self, rate: float, under: Part, past: Collection[int]) -> Optional[Other]:
         """What the frame may go on by at a bandwidth [byte/s]."""

@@ -35,7 +35,7 @@ _LOG = logging.getLogger(__name__)
 _PLANS = 64  # of one session; the one that frames have not used for longest goes first
 _UNKNOWN_S = 0.1  # what a frame is expected to take when its plan does not say
 _SPANS_KEPT = 4  # frames whose computing can be asked for afterwards
-_QUIET_S = 1.0  # a frame of which nothing has come for so long is worked on no more: robots may end theirs alone
+_QUIET_S = 1.0  # a frame of which nothing has come for so long keeps nobody busy: robots may end theirs alone
 
 
 class _Abandoned(Exception):

@@ -71,7 +71,7 @@ class RobotFrame:
         self._inbox: Deque[Tuple[Tile, torch.Tensor]] = collections.deque()
         self._check: Callable[[], None] = lambda: None
         self._next_check = 0.0  # looking at the link after every operator would cost more than some operators
-        self._stream = Stream(part.program, self._emit, self._step)
+        self._stream: Optional[Stream] = Stream(part.program, self._emit, self._step)
 
     def run_alone(self, inputs: Sequence[torch.Tensor], look: Callable[[], None] = lambda: None
                   ) -> Tuple[torch.Tensor, ...]:
@@ -309,7 +309,15 @@ class RobotFrame:
             outputs = self.outputs()
         finally:
             self.add(alone, "beside the link")
+            alone.drop()
         return outputs
+
+    def drop(self) -> None:
+        """Let go of all rows; only the times are still asked for."""
+        self._check = lambda: None
+        self._stream = None
+        with self._change:
+            self._inbox.clear()
 
     def pause(self, wait: Callable[[], None]) -> None:
         """Between two operators; what `wait` takes is not counted as computing."""

@@ -42,7 +42,7 @@ class Testbed:
     def all(self, op, patience_s, *_, **arguments):
         if op == "run":
             sent = self.air.now + arguments["seconds"] - 0.5
-            return [{"inputs": "", "weights": "random", "weights_note": "", "lost": 1, "ran_s": 3.0, "acks": [],
+            return [{"inputs": "", "weights": "random", "weights_note": "", "lost": 1, "ran_s": 3.0,
                      "frames": [dict(sent=sent, latency_ms=100.0, rel_error=1e-7, strategy=arguments["strategy"])],
                      "estimates": [(sent, 7e6, 1e-3, 0.0, "traffic")]}]
         return [{}]

@@ -4,7 +4,9 @@ from types import SimpleNamespace
 import pytest
 
 from intra_dp_ros.runtime import offer as offers
+from intra_dp_ros.runtime import rise as rises
 from intra_dp_ros.runtime.offer import Offer
+from intra_dp_ros.runtime.rethink import Other
 from intra_dp_ros.runtime.sender import Traffic
 
 
@@ -61,6 +63,26 @@ def test_what_the_server_refuses_is_sent_no_more(bench):
     bench.happened()
     bench.offer.stop()
     assert bench.happened() == ["hold"]
+
+
+@pytest.mark.parametrize("by_trial", [True, False])
+def test_a_frame_that_the_server_refuses_is_looked_at_no_more(bench, monkeypatch, by_trial):
+    monkeypatch.setattr(rises, "time", SimpleNamespace(monotonic=lambda: bench.now))
+    plan = SimpleNamespace(is_shared=False)
+    rise = rises.Rise(1.0, 1e5, lambda left_s: None if by_trial else Other(plan, 0.1, 1e7), bench.offer,
+                      lambda: plan if by_trial else None)
+    monkeypatch.setattr(bench, "make", lambda part: SimpleNamespace(
+        part=part, refused="", offer=lambda *_: bench.done.append("send"), look=lambda: None))
+    bench.offer._make = bench.make
+    for _ in range(3):
+        bench.now += 0.03
+        rise.look()
+    assert bench.happened()[-1] == "send"
+    bench.offer.helped.refused = "a plan that it does not have"
+    for _ in range(3):
+        bench.now += 0.03
+        rise.look()
+    assert set(bench.happened()) == {"hold"}
 
 
 @pytest.mark.parametrize("traffic, left_s", [(Traffic(in_flight=40000), 0.01), (Traffic(queued=40000), -0.1)])
