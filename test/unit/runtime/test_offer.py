@@ -69,11 +69,10 @@ def test_what_the_server_refuses_is_sent_no_more(bench):
 def test_a_frame_that_the_server_refuses_is_looked_at_no_more(bench, monkeypatch, by_trial):
     monkeypatch.setattr(rises, "time", SimpleNamespace(monotonic=lambda: bench.now))
     plan = SimpleNamespace(is_shared=False)
+    bench.offer._make = lambda part: SimpleNamespace(
+        part=part, refused="", offer=lambda *_: bench.done.append("send"), look=lambda: None)
     rise = rises.Rise(1.0, 1e5, lambda left_s: None if by_trial else Other(plan, 0.1, 1e7), bench.offer,
                       lambda: plan if by_trial else None)
-    monkeypatch.setattr(bench, "make", lambda part: SimpleNamespace(
-        part=part, refused="", offer=lambda *_: bench.done.append("send"), look=lambda: None))
-    bench.offer._make = bench.make
     for _ in range(3):
         bench.now += 0.03
         rise.look()
