@@ -133,7 +133,7 @@ class RobotSession:
         now = time.monotonic()
         load = self._load.add(others)
         frame = self._current
-        if (frame is None or not frame.is_live) and now < self._next_beat:
+        if not self.is_busy and now < self._next_beat:
             return
         self._next_beat = now + SERVER_IDLE_PERIOD_S
         with self._change:
