@@ -1,15 +1,17 @@
 """What a plan is to be good at."""
 from dataclasses import dataclass
+from typing import Optional, Sequence
 
 import numpy as np
 
 from intra_dp_ros.loss.energy import PowerModel
+from intra_dp_ros.loss.timeline import Prediction
 
 LATENCY, ENERGY, WEIGHTED, DEADLINE = "latency", "energy", "weighted", "deadline"
 KINDS = (LATENCY, ENERGY, WEIGHTED, DEADLINE)
 #: Of LATENCY: by how much slower a robot counts that computes the whole time, for what it costs in energy.
 _THRIFT = 0.13
-#: And by how much slower than the fastest baseline a plan may be at most: as exact as predictions are.
+#: And by how much slower than the fastest rival a plan may be at most: as exact as predictions are.
 SLOWER = 1.05
 _LATE = 1e6  # [J] more than any frame takes: plans that miss the deadline come last, the least late first
 
@@ -36,10 +38,20 @@ class Objective:
             raise ValueError("objective: the weight must be >= 0 and the deadline > 0, not {} and {}".format(
                 self.weight, self.deadline_s))
 
-    @property
-    def is_guarded(self) -> bool:
-        """Whether no plan may be chosen that is clearly slower than the fastest baseline."""
-        return self.kind == LATENCY
+    def best(self, plans: Sequence[Prediction], power: PowerModel, rivals: Optional[int] = None) -> int:
+        """Index of the plan that costs least, the first of equals.
+
+        Args:
+            plans: what is predicted for each.
+            power: of the robot.
+            rivals: so many of the first ones: of `LATENCY` no plan is taken that is clearly slower than the fastest of
+                them (default: of all).
+        """
+        latency = np.array([p.latency_s for p in plans])
+        costs = self.priced(power).cost(latency, [p.energy_j for p in plans])
+        if self.kind == LATENCY:
+            costs = np.where(latency <= SLOWER * latency[:rivals].min(), costs, np.inf)
+        return int(np.argmin(costs))
 
     def priced(self, power: PowerModel) -> "Objective":
         """What is minimised for a robot of this power: `LATENCY` becomes `WEIGHTED`."""

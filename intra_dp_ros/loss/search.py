@@ -17,7 +17,7 @@ from intra_dp_ros.loss.baselines import dsccs, local, neurosurgeon, offload
 from intra_dp_ros.loss.contract import contracted
 from intra_dp_ros.loss.energy import PowerModel
 from intra_dp_ros.loss.link_model import LinkModel
-from intra_dp_ros.loss.objective import SLOWER, Objective
+from intra_dp_ros.loss.objective import Objective
 from intra_dp_ros.loss.pool import GENES, Pool
 from intra_dp_ros.loss.staircase import RAW_CHUNKS, Genome
 from intra_dp_ros.loss.timeline import Timeline
@@ -147,14 +147,10 @@ class Search:
     def _pool_of(self, links: Sequence[LinkModel]) -> Pool:
         return Pool(self._times, links, self._codec, self._objective, self._power, self._streamed)
 
-    def _best(self, plans: Sequence[Plan], link: LinkModel, baselines: int = 0) -> Plan:
+    def _best(self, plans: Sequence[Plan], link: LinkModel, baselines: int) -> Plan:
         """The plan that the simulation finds best, the first of equals; the first so many are baselines."""
         predictions = [self._timeline.predict(plan, link, self._power) for plan in plans]
-        latency = np.array([p.latency_s for p in predictions])
-        costs = self._objective.cost(latency, [p.energy_j for p in predictions])
-        if self._wanted.is_guarded and baselines:
-            costs = np.where(latency <= SLOWER * latency[:baselines].min(), costs, np.inf)
-        k = int(np.argmin(costs))
+        k = self._wanted.best(predictions, self._power, baselines)
         return replace(plans[k], strategy="intra_dp", predicted_ms=predictions[k].latency_s * 1e3)
 
 

@@ -6,12 +6,10 @@ import os
 from dataclasses import asdict, dataclass, replace
 from typing import Callable, List, Optional, Sequence, Tuple
 
-import numpy as np
-
 from intra_dp_ros.graph.files import write_atomically
 from intra_dp_ros.loss.energy import PowerModel
 from intra_dp_ros.loss.link_model import LinkModel
-from intra_dp_ros.loss.objective import SLOWER, Objective
+from intra_dp_ros.loss.objective import Objective
 from intra_dp_ros.loss.profile import Profile
 from intra_dp_ros.loss.strategies import Planned, Wanted
 from intra_dp_ros.loss.strategies import strategy as strategy_of
@@ -116,15 +114,11 @@ def priced_anew(table: PlanTable, timeline: Timeline, link: LinkModel, objective
         link: a template, as of `build`.
     """
     plans = list({p.epoch: p for p in (table.rungs[0].plan, *table.plans)}.values())  # the local one is the first
-    priced, down, rungs = objective.priced(power), _down_over_up(link), [table.rungs[0]]
+    down, rungs = _down_over_up(link), [table.rungs[0]]
     for rung in table.rungs[1:]:
         at = replace(link, up=rung.bandwidth, down=rung.bandwidth * down)
         found = [timeline.predict(plan, at, power) for plan in plans]
-        latency = np.array([p.latency_s for p in found])
-        costs = priced.cost(latency, [p.energy_j for p in found])
-        if objective.is_guarded:
-            costs = np.where(latency <= SLOWER * latency.min(), costs, np.inf)
-        k = int(np.argmin(costs))
+        k = objective.best(found, power)
         rungs.append(Rung(rung.bandwidth, replace(plans[k], predicted_ms=found[k].latency_s * 1e3)))
     return PlanTable(table.strategy, tuple(rungs))
 

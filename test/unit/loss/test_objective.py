@@ -4,6 +4,7 @@ import pytest
 
 from intra_dp_ros.loss.energy import PowerModel
 from intra_dp_ros.loss.objective import Objective
+from intra_dp_ros.loss.timeline import Prediction
 
 
 def test_costs_by_kind():
@@ -31,3 +32,17 @@ def test_latency_has_a_price_on_computing():
 def test_what_is_no_objective(wrong):
     with pytest.raises(ValueError, match="objective"):
         Objective(**wrong)
+
+
+def predicted(*costs):
+    return [Prediction(latency, energy, 0.0, 0.0, 0.0, 0.0, (), ()) for latency, energy in costs]
+
+
+def test_of_latency_no_plan_is_best_that_is_clearly_slower_than_its_fastest_rival():
+    power = PowerModel()
+    plans = predicted((0.100, 2.0), (0.104, 0.5), (0.110, 0.0), (0.090, 9.0))
+    assert Objective().best(plans[:3], power) == 1  # nearly as fast, and much thriftier
+    assert Objective().best(plans, power, rivals=3) == 1
+    assert Objective().best(plans, power) == 3  # the fastest is a rival, and no other is near it
+    assert Objective("energy").best(plans, power) == 2
+    assert Objective("energy").best(predicted((1.0, 1.0), (1.0, 1.0)), power) == 0
