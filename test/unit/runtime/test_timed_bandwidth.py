@@ -90,8 +90,9 @@ def test_a_stall_is_forgotten_with_the_next_small_train(stall):
     while not before.up < 6e6:  # the train that the stall fell into is not complete yet
         before = link.send(link.arrived, 50000, frame)
         assert link.arrived < 2.05 + stall  # for all that is known by now it may have been a fall
-    for k in range(4):
-        after = link.send(link.arrived + 0.25 if k == 0 else link.now, 4096, 0)
+    start = link.arrived + 0.25
+    for _ in range(4):
+        after = link.send(start, 4096, 0)
     assert after.up > 6e6
 
 
@@ -109,3 +110,22 @@ def test_stamps_that_cannot_be_do_not_count():
     for sent in (1e9, -1e9, 1e300):
         link.estimator.on_ack("up", Ack("robot", 1, 1, 99, 64000, link.now + OFFSET, sent=sent))
         assert link.estimator.sample().up == pytest.approx(sample.up, rel=0.3)
+
+
+def after_pauses(sizes, rate, saved=4000):
+    """The estimate after frames with a tile of each size [byte], over a shaper that saves up bytes in pauses."""
+    estimator = BandwidthEstimator("robot", lambda: 3.0)
+    estimator.on_rtt(2 * DELAY, 0.0)
+    for frame in range(1, 31):
+        sent, crossed = frame * 0.1, -saved
+        for sequence, nbytes in enumerate(sizes):
+            crossed += nbytes
+            estimator.on_ack("up", Ack("robot", 1, frame, sequence, nbytes, sent + DELAY + max(0, crossed) / rate,
+                                       sent=sent))
+    return estimator.sample()
+
+
+def test_little_that_comes_after_a_pause_may_be_faster_than_the_link():
+    assert after_pauses([4400] * 4, 10e6).up == pytest.approx(10e6, rel=0.01)
+    assert after_pauses([4400], 10e6).source == "none"
+    assert after_pauses([60000], 10e6).up == pytest.approx(10e6, rel=0.1)
