@@ -26,7 +26,7 @@ from intra_dp_ros.lop.axis import prepare
 from intra_dp_ros.lop.tiling import Tiling
 from intra_dp_ros.runtime.aim import MESSAGE_S
 from intra_dp_ros.runtime.codec_sampler import CodecCosts
-from intra_dp_ros.runtime.sender import TILE_BYTES
+from intra_dp_ros.runtime.sender import LEAST_ENCODED_BYTES, TILE_BYTES
 from intra_dp_ros.wire.shaper import Trace
 
 _AT_ONCE = 1e-6  # of a server's times: it takes none
@@ -72,7 +72,7 @@ class CellModel:
         self._robot = robot
         codecs = CodecCosts(self._tiling, setting.codec, os.path.join(setting.folder, "cache", "r0", "codecs"))
         self._link = LinkModel(1e6, 1e6, rtt_s, setting.duplex, MESSAGE_S, codecs.present,
-                               TILE_BYTES)
+                               TILE_BYTES, LEAST_ENCODED_BYTES)
         self._objective = Objective(setting.objective)
         self._simulations: Dict[str, Simulation] = {}
 

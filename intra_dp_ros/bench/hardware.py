@@ -7,7 +7,7 @@ from intra_dp_ros.bench.codec_costs import nearest
 from intra_dp_ros.loss.link_model import LinkModel
 from intra_dp_ros.lop.plan import DOWN, LOSSLESS, UP, codec_of
 from intra_dp_ros.lop.tiling import Tiling
-from intra_dp_ros.runtime.sender import TILE_BYTES
+from intra_dp_ros.runtime.sender import LEAST_ENCODED_BYTES, TILE_BYTES
 
 #: Operators timed one by one add up to more than a frame: the robot's column of all four published files is 9 % above
 #: the times of whole inferences that are published with them (431/394, 852/776, 95.7/88 and 225.8/207 ms); the
@@ -22,13 +22,14 @@ class MessageCosts:
     per_message_s: float  # of every message, half at either end, beside other messages' bytes [s]
     per_byte_s: float  # of every byte that is sent, before it is on the air and behind it together [s/byte]
     tile_bytes: float  # decoded bytes that are encoded before anything leaves; infinite: whole tensors
+    encoded_bytes: float = 0.0  # that a tile has at least, see `LinkModel`
 
 
 #: `package`: rospy as this package uses it, 0.3 ms a message and 2.8 ms a megabyte through two processes.
 #: `published`: two numbers fitted to the eight measured offloading rows of the published system, all of which they
 #: reproduce within 6 %; see docs/results/simulated.md.
 MESSAGE_COSTS: Mapping[str, MessageCosts] = {
-    "package": MessageCosts(0.0003, 2.8e-9, TILE_BYTES),
+    "package": MessageCosts(0.0003, 2.8e-9, TILE_BYTES, LEAST_ENCODED_BYTES),
     "published": MessageCosts(0.0045, 20e-9, math.inf),
 }
 
@@ -56,4 +57,5 @@ def link_of(tiling: Tiling, codec: str, costs: MessageCosts, duplex: str, rtt_s:
         encode, decode = (encode * robot_slowdown, decode) if is_input else (encode, decode * robot_slowdown)
         codecs["{}@{}".format(name, t)] = codecs[name] = (one.ratio, encode + half * one.ratio,
                                                           decode + half * one.ratio)
-    return LinkModel(1e6, 1e6, rtt_s, duplex, costs.per_message_s, codecs, costs.tile_bytes)
+    return LinkModel(1e6, 1e6, rtt_s, duplex, costs.per_message_s, codecs, costs.tile_bytes,
+                     costs.encoded_bytes)

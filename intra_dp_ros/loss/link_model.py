@@ -14,11 +14,12 @@ Carrier = Callable[[str, float, float], float]
 
 HALF = "half"  # one queue for both directions: Wi-Fi
 FULL = "full"
+LEAST_RATIO = 1 / 64  #: of encoded to decoded bytes that tiles are cut for
 
 
 @dataclass(frozen=True)
 class LinkModel:
-    """Bandwidths, delays and codec costs; `tile_bytes` are decoded bytes, infinity: pieces are not cut into tiles.
+    """Bandwidths, delays and codec costs.
 
     Raises:
         ValueError: a number that no link has.
@@ -32,12 +33,13 @@ class LinkModel:
     # codec -> (bytes sent per raw byte, encoding [s per raw byte], decoding [s per raw byte]); "codec@7" is what it
     # costs for tensor 7, where that is known
     codecs: Mapping[str, Tuple[float, float, float]] = field(default_factory=lambda: {"raw": (1.0, 0.0, 0.0)})
-    tile_bytes: float = float("inf")  # decoded bytes of a tile [byte]
+    tile_bytes: float = float("inf")  # decoded bytes of a tile [byte]; infinite: pieces are not cut into tiles
+    encoded_bytes: float = 0.0  # that a tile has at least, if that takes more decoded ones [byte]
 
     def __post_init__(self) -> None:
         if self.duplex not in (HALF, FULL):
             raise ValueError("link: duplex must be {!r} or {!r}, not {!r}".format(HALF, FULL, self.duplex))
-        for name in ("up", "down", "rtt_s", "per_message_s"):
+        for name in ("up", "down", "rtt_s", "per_message_s", "encoded_bytes"):
             if not getattr(self, name) >= 0:
                 raise ValueError("link: {} must be >= 0, not {}".format(name, getattr(self, name)))
         if not self.tile_bytes > 0:
@@ -67,7 +69,8 @@ class LinkModel:
             costs: see `costs`; numbers or arrays.
         """
         ratio, encode, decode = costs
-        tile = np.minimum(1.0, self.tile_bytes / np.maximum(raw, 1e-300))
+        size = np.maximum(self.tile_bytes, self.encoded_bytes / np.maximum(ratio, LEAST_RATIO))
+        tile = np.minimum(1.0, size / np.maximum(raw, 1e-300))
         each = self.per_message_s / 2 / tile  # of as many messages as there are tiles
         return Passage(ratio * raw, encode * raw + each, decode * raw + each, tile)
 

@@ -17,7 +17,7 @@ from intra_dp_ros.loss.timeline import Timeline
 from intra_dp_ros.lop.plan import Plan, local_plan, validate
 from intra_dp_ros.lop.tiling import Tiling
 
-VERSION = 9  # of what is on disk, and of the search that made it
+VERSION = 10  # of what is on disk, and of the search that made it
 #: Bandwidths that plans are made for [byte/s].
 LADDER = (0.0, *(0.25e6 * 120 ** (k / 29) for k in range(30)))  # 0, then 0.25 to 30 MB/s, each 18 % above the last
 #: The bandwidth must leave a rung's interval by this share before another rung is taken.

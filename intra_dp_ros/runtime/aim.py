@@ -11,7 +11,7 @@ from intra_dp_ros.runtime.config import RobotConfig
 from intra_dp_ros.runtime.levels import ROUND_TRIPS, Level
 from intra_dp_ros.runtime.load import LEVELS
 from intra_dp_ros.runtime.planner import Planner
-from intra_dp_ros.runtime.sender import TILE_BYTES
+from intra_dp_ros.runtime.sender import LEAST_ENCODED_BYTES, TILE_BYTES
 
 _HOLD_S = 2.0  # a round trip must have been another one for so long: plans made anew cost time, outages end
 MESSAGE_S = 0.001  # of a message beyond its bytes, half at either end, where all threads share a busy interpreter [s]
@@ -40,7 +40,8 @@ class Aim:
 
     def link_at(self, bandwidth: float = 1e6) -> LinkModel:
         """The link at a bandwidth [byte/s], with the codecs of all plans that may still run."""
-        return LinkModel(bandwidth, bandwidth, self._trip.value, self._duplex, MESSAGE_S, self.codecs.all, TILE_BYTES)
+        return LinkModel(bandwidth, bandwidth, self._trip.value, self._duplex, MESSAGE_S, self.codecs.all, TILE_BYTES,
+                         LEAST_ENCODED_BYTES)
 
     def want(self, objective: Objective, input_codec: str, planner: Planner) -> None:
         """Another objective, or codec of the inputs.

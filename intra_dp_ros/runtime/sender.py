@@ -15,6 +15,7 @@ from zlib import crc32
 
 import torch
 
+from intra_dp_ros.loss.link_model import LEAST_RATIO
 from intra_dp_ros.lop.tiling import Tiling
 from intra_dp_ros.wire.codec import CodecError
 from intra_dp_ros.wire.link import Link
@@ -24,8 +25,9 @@ from intra_dp_ros.wire.tile import encode_rows
 
 _LOG = logging.getLogger(__name__)
 #: A tile is cut to about this many decoded bytes: several per frame, so that acknowledgements come often.  More on fast
-#: links, where it is the number of messages that costs time.
+#: links, and of what encodes to next to nothing, such as sparse volumes: there it is the number of messages that costs.
 TILE_BYTES, MOST_TILE_BYTES = 64 * 1024, 512 * 1024
+LEAST_ENCODED_BYTES = int(LEAST_RATIO * MOST_TILE_BYTES)  #: of a tile, as far as its piece has so many
 #: Least number of bytes that may be in flight, whatever the bandwidth-delay product; on fast links what they carry in
 #: `_IN_FLIGHT_S`.
 LEAST_WINDOW_BYTES = 2 * TILE_BYTES
@@ -33,7 +35,6 @@ _IN_FLIGHT_S = 0.01
 #: But on slow links what they carry in this time [s], though not less than so many bytes: where the air is shared,
 #: acknowledgements and signs of life wait behind what is in flight.
 _SLOW_S, _SLOW_WINDOW_BYTES = 0.04, 16 * 1024
-_LEAST_RATIO = 0.01  # of encoded to decoded bytes that tiles are cut for
 
 
 def window_bytes(rate: float, rtt_s: float) -> int:
@@ -50,7 +51,8 @@ def tile_bytes(window: int, ratio: float = 1.0) -> int:
     Args:
         ratio: encoded over decoded bytes.
     """
-    return int(min(MOST_TILE_BYTES, max(window / 2, min(TILE_BYTES, window / 2 / ratio))))
+    ratio = max(LEAST_RATIO, ratio)
+    return int(min(MOST_TILE_BYTES, max(window / 2, LEAST_ENCODED_BYTES / ratio, min(TILE_BYTES, window / 2 / ratio))))
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ class TileSender:
         self._waiting_since = 0.0
         self._bytes, self._encode_s, self._wait_s, self._arrived, self._queued = 0, 0.0, 0.0, 0, 0
         self._raw = 0  # decoded bytes of the tiles sent
-        self._ratio = 1.0  # encoded over decoded bytes, of the frame before
+        self._ratios: Dict[Tuple[int, str], float] = {}  # tensor, codec -> encoded over decoded bytes of its last tile
         self._sent: Dict[int, int] = {}  # tensor -> one past the last row of it that was sent
         self._spans: List[Tuple[float, float, str]] = []
         self._closed = False
@@ -146,7 +148,6 @@ class TileSender:
                 self._sequence = 0
             self._key = key
             self._drop()
-            self._ratio = self._bytes / self._raw if self._raw else self._ratio
             self._bytes, self._raw, self._encode_s, self._wait_s, self._arrived = 0, 0, 0.0, 0.0, 0
             self._spans, self._sent = [], {}
 
@@ -270,26 +271,34 @@ class TileSender:
         axis = self._tiling.axis[piece.tensor]
         count = 1 if axis is None else piece.rows.shape[axis]
         is_whole = axis is None or piece.source is not None
-        ratio = max(_LEAST_RATIO, self._bytes / self._raw if self._raw else self._ratio)
-        step = count if is_whole else max(1, tile_bytes(self._window(), ratio) // max(
-            1, self._tiling.row_bytes[piece.tensor]))
         dtype = self._tiling.graph.tensors[piece.tensor].dtype
-        for first in range(0, count, step):
-            last = min(count, first + step)
+        first = 0
+        while first < count:
+            last = count if is_whole else min(count, first + self._rows(piece))
             rows = piece.rows if axis is None else piece.rows.narrow(axis, first, last - first)
             began = time.perf_counter()
             parts = ([encode_rows(rows, piece.codec)] if piece.source is None
                      else cut(encode_source(piece.source, piece.start, rows.numpy())))
             crcs = [crc32(part) for part in parts]
             spent = time.perf_counter() - began
+            raw_bytes = rows.numel() * rows.element_size()
             with self._change:
                 self._encode_s += spent if piece.generation == self._generation else 0.0
+            self._ratios[piece.tensor, piece.codec] = sum(map(len, parts)) / max(1, raw_bytes)
+            if not is_whole and 2 * self._rows(piece) <= last - first:
+                continue  # much denser than the rows before: as one tile they would fill a slow link
             for number, (part, crc) in enumerate(zip(parts, crcs), 1):
                 is_last = number == len(parts)
                 yield dict(
                     _fields(key, piece), axis=-1 if axis is None else axis, start=piece.start + first,
                     stop=piece.start + last, shape=tuple(rows.shape), dtype=dtype, crc32=crc, data=part,
-                    more=last < count or not is_last), rows.numel() * rows.element_size() if is_last else 0
+                    more=last < count or not is_last), raw_bytes if is_last else 0
+            first = last
+
+    def _rows(self, piece: _Piece) -> int:
+        """Of the piece's next tile, if they encode as the tensor's last ones did."""
+        size = tile_bytes(self._window(), self._ratios.get((piece.tensor, piece.codec), 1.0))
+        return max(1, size // max(1, self._tiling.row_bytes[piece.tensor]))
 
     def _send(self, generation: int, fields: Dict[str, Any], raw_bytes: int) -> bool:
         """Send when the window allows it; False when the frame is over."""

@@ -6,11 +6,15 @@ from zlib import crc32
 import pytest
 import torch
 
+from one_process import until
+
 from intra_dp_ros.graph.record import record
 from intra_dp_ros.lop.tiling import Tiling
-from intra_dp_ros.runtime.sender import MOST_TILE_BYTES, TILE_BYTES, FrameKey, TileSender, tile_bytes, window_bytes
+from intra_dp_ros.runtime.sender import (
+    LEAST_ENCODED_BYTES, MOST_TILE_BYTES, TILE_BYTES, FrameKey, TileSender, tile_bytes, window_bytes)
 from intra_dp_ros.wire.link import InProcessLink
 from intra_dp_ros.wire.messages import AGAIN, Ack, serialised_bytes
+from intra_dp_ros.wire.tile import TileSpec, decode_tile
 
 ROWS, COLUMNS = 64, 1500  # 288 kB of uint8 RGB
 
@@ -180,7 +184,33 @@ def test_slow_links_have_less_in_flight():
     assert window_bytes(0.5e6, 0.001) == 20000 and window_bytes(1e4, 0.001) == 16384
     assert window_bytes(4e6, 0.001) == 2 * TILE_BYTES
     assert tile_bytes(20000) == 10000  # raw; and with what is encoded to a fifth, as many bytes on the air
-    assert tile_bytes(20000, 0.2) == 50000 and tile_bytes(20000, 0.01) == TILE_BYTES
+    assert tile_bytes(20000, 0.2) == 50000 and tile_bytes(20000, 0.125) == TILE_BYTES
+
+
+def test_what_encodes_to_little_takes_larger_tiles(receiver, tiling):
+    assert tile_bytes(20000, 0.02) == 50 * LEAST_ENCODED_BYTES
+    assert tile_bytes(20000, 0.0) == MOST_TILE_BYTES
+    sender = start(receiver, tiling, window=lambda: 20000)
+    empty, full = torch.zeros((1, ROWS, COLUMNS, 3), dtype=torch.uint8), image() & 1
+    half = torch.cat([empty[:, :ROWS // 2], full[:, ROWS // 2:]], 1)
+
+    def tiles_of(frame, x):
+        receiver.tiles.clear()
+        sender.begin(FrameKey("r", 7, frame, 3))
+        sender.put(0, 0, x, "bits+lz4")
+        until(lambda: receiver.tiles and not receiver.tiles[-1].more, "the last tile")
+        found = list(receiver.tiles)
+        spec = TileSpec(0, 1, tuple(x.shape), "uint8", 0, ROWS, "bits+lz4")
+        assert torch.equal(torch.cat([decode_tile(t, {0: spec}) for t in found], 1), x)
+        return found
+    try:
+        assert len(tiles_of(1, empty)) == 2  # the first is cut for what it could be
+        assert len(tiles_of(2, empty)) == 1
+        # Rows that were expected to be empty and are not: cut anew.
+        assert max(len(t.data) for t in tiles_of(3, half)) <= 2 * LEAST_ENCODED_BYTES
+        assert max(len(t.data) for t in tiles_of(4, full)) <= 2 * LEAST_ENCODED_BYTES
+    finally:
+        sender.close()
 
 
 def test_close_does_not_hang_on_a_silent_link(receiver, tiling):
