@@ -15,6 +15,19 @@ from intra_dp_ros.wire.link import InProcessLink
 from intra_dp_ros.wire.messages import PROBE, Heartbeat, OpenRequest, Tile
 
 
+@pytest.fixture
+def offloading(recording, tmp_path, cable):
+    """A robot whose frames the server computes, and images for it."""
+    cable.start_server()
+    robot, source = make_robot(recording, tmp_path, cable, strategy="offload"), images()
+    try:
+        ready(robot, "offload")
+        until(lambda: answered(robot, next(source)).outcome == "split", "splitting")
+        yield robot, source
+    finally:
+        robot.close()
+
+
 @pytest.mark.parametrize("strategy, codec", [("offload", "raw"), ("neurosurgeon", "raw"), ("intra_dp", "raw"),
                                              ("offload", "png"), ("intra_dp", "lossless"),
                                              ("offload", "bits+lz4")])
@@ -159,64 +172,43 @@ def test_a_busy_server_is_planned_for(recording, tmp_path, cable, monkeypatch):
         robot.close()
 
 
-def test_rows_that_come_twice_are_refused_and_the_frame_is_taken_over_at_once(recording, tmp_path, cable, monkeypatch):
-    cable.start_server()
-    robot = make_robot(recording, tmp_path, cable, strategy="offload")
-    source, send = images(), RobotFrame._send_inputs
-    try:
-        ready(robot, "offload")
-        until(lambda: answered(robot, next(source)).outcome == "split", "splitting")
+def test_rows_that_come_twice_are_refused_and_the_frame_is_taken_over_at_once(offloading, monkeypatch):
+    (robot, source), send = offloading, RobotFrame._send_inputs
 
-        def twice(frame, inputs, given):
-            frame._sender.put(robot.engine.graph.inputs[0], 0, inputs[0][:, :120], "raw")
-            send(frame, inputs, given)  # the last 120 rows are too many: the server never has them all
+    def twice(frame, inputs, given):
+        frame._sender.put(robot.engine.graph.inputs[0], 0, inputs[0][:, :120], "raw")
+        send(frame, inputs, given)  # the last 120 rows are too many: the server never has them all
 
-        def refused():
-            stats = answered(robot, next(source))
-            return stats.outcome == "takeover" and "rows of the frame have come" in stats.reason
-        monkeypatch.setattr(RobotFrame, "_send_inputs", twice)
-        until(refused, "a take-over because of a refusal")
-        monkeypatch.undo()
-        until(lambda: answered(robot, next(source)).outcome == "split", "splitting again")
-    finally:
-        robot.close()
-
-
-def test_a_split_frame_that_fails_is_answered_all_the_same(recording, tmp_path, cable, monkeypatch):
-    cable.start_server()
-    robot = make_robot(recording, tmp_path, cable, strategy="offload")
-    source = images()
-    try:
-        ready(robot, "offload")
-        until(lambda: answered(robot, next(source)).outcome == "split", "splitting")
-
-        def fails(*_, **__):
-            raise RuntimeError("out of memory")
-        monkeypatch.setattr(RobotFrame, "_take", fails)
+    def refused():
         stats = answered(robot, next(source))
-        assert stats.outcome == "takeover" and "out of memory" in stats.reason
-        monkeypatch.undo()
-        until(lambda: answered(robot, next(source)).outcome == "split", "splitting again")
-    finally:
-        robot.close()
+        return stats.outcome == "takeover" and "rows of the frame have come" in stats.reason
+    monkeypatch.setattr(RobotFrame, "_send_inputs", twice)
+    until(refused, "a take-over because of a refusal")
+    monkeypatch.undo()
+    until(lambda: answered(robot, next(source)).outcome == "split", "splitting again")
 
 
-def test_a_frame_of_which_nothing_comes_any_more_keeps_no_server_busy(recording, tmp_path, cable, monkeypatch):
+def test_a_split_frame_that_fails_is_answered_all_the_same(offloading, monkeypatch):
+    robot, source = offloading
+
+    def fails(*_, **__):
+        raise RuntimeError("out of memory")
+    monkeypatch.setattr(RobotFrame, "_take", fails)
+    stats = answered(robot, next(source))
+    assert stats.outcome == "takeover" and "out of memory" in stats.reason
+    monkeypatch.undo()
+    until(lambda: answered(robot, next(source)).outcome == "split", "splitting again")
+
+
+def test_a_frame_of_which_nothing_comes_any_more_keeps_no_server_busy(offloading, cable, monkeypatch):
+    robot, source = offloading
     monkeypatch.setattr(serving, "_QUIET_S", 0.3)
-    cable.start_server()
-    robot = make_robot(recording, tmp_path, cable, strategy="offload")
-    source = images()
-    try:
-        ready(robot, "offload")
-        until(lambda: answered(robot, next(source)).outcome == "split", "splitting")
 
-        def half(frame, inputs, given):
-            frame._sender.put(robot.engine.graph.inputs[0], 0, inputs[0][:, :60], "raw")
-        monkeypatch.setattr(RobotFrame, "_send_inputs", half)
-        assert answered(robot, next(source)).outcome == "takeover"
-        until(lambda: not cable.server.is_busy, "rest")
-    finally:
-        robot.close()
+    def half(frame, inputs, given):
+        frame._sender.put(robot.engine.graph.inputs[0], 0, inputs[0][:, :60], "raw")
+    monkeypatch.setattr(RobotFrame, "_send_inputs", half)
+    assert answered(robot, next(source)).outcome == "takeover"
+    until(lambda: not cable.server.is_busy, "rest")
 
 
 def test_heartbeats_go_on_while_another_robot_is_let_in(recording, tmp_path, cable):

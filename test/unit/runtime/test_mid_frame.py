@@ -161,8 +161,8 @@ def test_a_link_that_rises_in_mid_frame(recording, tmp_path, cable, adaptive):
             until(rises, "the server's help")
         else:
             assert not any([rises() for _ in range(2)]), outcomes
-        # Probes of the crawl may still be on the air, and the next frame be taken over.
-        until(lambda: answered(robot, next(source)).outcome in ("split", "local"), "a frame that runs as planned")
+        until(lambda: robot.uplink > 1e7, "the end of the crawl's probes, which are on the air still")
+        assert answered(robot, next(source)).outcome in ("split", "local")
     finally:
         robot.close()
 
