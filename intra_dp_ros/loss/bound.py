@@ -16,7 +16,9 @@ Relaxations, each of which only makes the figure smaller:
   resource in each.  What belongs to no stage counts in the sum over all of them.
 - A link that changes carries the bytes of the whole frame as it does on average, those of a stage as it does at best.
 - Whatever the server does begins half a round trip and a message after the beginning and ends half a round trip before
-  the end, and so do both directions of the air together with what they wait for; the robot works all the time.
+  the end.  What goes up on the air ends a whole one before the end, what comes down begins half a one after the
+  beginning and ends half a one before the end; where they share the air, it works from the first encoding on until half
+  a round trip and the last decoding are left.  The robot works all the time.
 
 What remains is a linear program in x, y, the rows that travel and the times of the stages; the energy is linear in the
 same and in the time that the radio is busy without the processor, which is at least the air's time less the robot's.
@@ -199,9 +201,12 @@ class _Program:
                     air[direction].append((index, min(c[0] for c in costs) * size / rates[direction]))
                     work[direction].append((index, min(c[1] for c in costs) * size))
             lead_s = self._lead_s if stage is None else 0.0
-            for terms in [air[UP] + air[DOWN]] if link.duplex == HALF else [air[UP], air[DOWN]]:
+            busy = [(air[UP], lead_s), (air[DOWN], lead_s)]
+            if link.duplex == HALF:
+                busy.append((air[UP] + air[DOWN], self._lead_s - link.rtt_s / 2 if stage is None else 0.0))
+            for terms, idle_s in busy:
                 least = [(index, value / self._peak) for index, value in terms]
-                self._at_most([*least, *self._ends(stage)], -lead_s)
+                self._at_most([*least, *self._ends(stage)], -idle_s)
                 if stage is None and self._peak > 1.0:
                     self._at_most([*terms, *self._ends(stage)], 0.0)
                 if stage is None:

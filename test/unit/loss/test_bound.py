@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn as nn
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_population import case
 
@@ -34,6 +34,7 @@ def test_no_plan_beats_it(seed):
 
 @settings(max_examples=15)
 @given(st.integers(0, 10 ** 6))
+@example(909135)  # shared air that never rests but for half a round trip in the end
 def test_neither_does_the_search(seed):
     _, tiling, timeline, link, codec = case(seed)
     plan = search(tiling, timeline, link, codec, generations=4)
@@ -85,6 +86,7 @@ def test_energy_where_the_best_schedule_is_known(stages):
         return Bound(timeline, link).energy_at(link.up, link.down, power)
 
     assert least(LinkModel(size / 2, size / 2)) == pytest.approx(4.0 * 4.0, rel=2e-3)  # there and back, the radio alone
-    assert least(LinkModel(size / 2, size / 2, rtt_s=1.0)) == pytest.approx(4.0 * 4.0 + 3.0, rel=2e-3)  # and waiting
+    # And waiting: the schedule waits for the whole round trip, the bound lets rows come down in half of it.
+    assert least(LinkModel(size / 2, size / 2, rtt_s=1.0)) == pytest.approx(4.0 * 4.0 + 3.0 / 2, rel=2e-3)
     assert least(LinkModel(size / 1e6, size / 1e6)) == pytest.approx(60.0, rel=1e-3)  # alone
     assert least(LinkModel(0.0, 0.0)) == pytest.approx(60.0)
