@@ -3,7 +3,7 @@
 The link serves tiles one after the other.  It begins with a tile when the one before has arrived, or, if it was idle,
 when the tile is there: sent, and the least one-way delay later (heartbeats tell that delay, and both clocks' offset).
 From then to the tile's arrival it carried the tile's bytes.  So neither pauses of the application nor those between
-frames count, and a plan that sends one tile a frame tells the bandwidth as well.
+frames count, and a plan that sends one tile a frame tells the bandwidth as well, if it is not small.
 
 Where sending times are not known, only gaps between arrivals of one frame's tiles are measured, and pauses of the
 application look like a slow link.
@@ -11,7 +11,8 @@ application look like a slow link.
 Tiles are put together into trains, long enough that the jitter of threads does not count; each train gives one rate.
 The estimate is a weighted quantile of the newest rates.  A timed train weighs as long as the link needed for it: by
 bytes, what was fast would be remembered longer than what is slow, and a fall of the bandwidth be noticed late.  A small
-tile behind a pause does not count: what shapers and radios have saved up carries it faster than the link is.  A single
+tile behind a pause does not count, unless nothing else is known or it tells of a fall: what shapers and radios have
+saved up carries it faster than the link is.  A single
 train much slower than those before and after it was a stall (of a radio, of a machine), and does not count.
 
 Thread-safe; one lock covers all state; no threads of its own.
@@ -29,6 +30,7 @@ STALE_S = 3.0
 
 _SMALL_BYTES = 4096  # a tile below this says more about threads than about the link
 _PAUSE_S, _SMALL_FIRST_BYTES = 0.01, 16 * 1024  # and one behind such a pause, about what shapers save up meanwhile
+_BETTER_S = STALE_S / 2  # for so long something better than that is known
 _TRAIN_S = 0.005  # a train of this length is long enough, however few its tiles
 _TRAIN_TILES = 3  # ... and one of so many tiles, however short
 _SHORTEST_S = 0.001  # what a train takes at least: stamps are no better than this
@@ -110,7 +112,9 @@ class _Direction:
         if not 0.0 <= gap <= longest:
             self._begin()  # the sender was idle before this tile, or the receiver is another one
             return
-        if timed and ack.bytes < _SMALL_FIRST_BYTES and (last is None or begun > last[2] + _PAUSE_S):
+        is_first = timed and (last is None or begun > last[2] + _PAUSE_S)
+        if is_first and ack.bytes < _SMALL_FIRST_BYTES and now - self.newest < _BETTER_S and (
+                gap < _STALL_S or 2.0 * ack.bytes > self.rate * gap):
             return
         self._bytes += ack.bytes
         self._duration += gap

@@ -78,7 +78,7 @@ def _seconds(call: Callable[[], Any]) -> float:
 
 
 def sampled(tiling: Tiling, codec: str, values: Mapping[int, torch.Tensor], source: Optional[Source] = None) -> Costs:
-    """What a codec costs for these tensors, tile by tile as they travel: "codec@tensor" of each that it is for.
+    """What a codec costs for these tensors, tile by tile: "codec@tensor" of each that it is for.
 
     Args:
         values: input or output tensor of the graph -> its value.

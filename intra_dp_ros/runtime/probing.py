@@ -6,7 +6,7 @@ from typing import Tuple
 from intra_dp_ros.wire.messages import BandwidthSample
 
 IDLE_S = 0.2  # without traffic: worth a probe
-UNKNOWN_S = 0.6  # without a measurement in spite of traffic, such as tiles too small to time: worth one as well
+UNKNOWN_S = 0.6  # without a measurement in spite of traffic, such as tiles too small, or small and alone: worth one
 _TILES = 4  # of a train: three distances
 _TRAIN_S = 0.008  # a train is to take on the air: long against the jitter of threads
 _LEAST_BYTES, _MOST_BYTES = 16 * 1024, 256 * 1024  # of a train

@@ -35,6 +35,7 @@ _IN_FLIGHT_S = 0.01
 #: But on slow links what they carry in this time [s], though not less than so many bytes: where the air is shared,
 #: acknowledgements and signs of life wait behind what is in flight.
 _SLOW_S, _SLOW_WINDOW_BYTES = 0.04, 16 * 1024
+_HEADER_BYTES = 256  # more than a tile's header takes
 
 
 def window_bytes(rate: float, rtt_s: float) -> int:
@@ -46,13 +47,13 @@ def window_bytes(rate: float, rtt_s: float) -> int:
 
 
 def tile_bytes(window: int, ratio: float = 1.0) -> int:
-    """Decoded bytes of a tile where so many may be in flight: two of them, or many small ones.
+    """Decoded bytes of a tile where so many may be in flight, at least two of them.
 
     Args:
         ratio: encoded over decoded bytes.
     """
-    ratio = max(LEAST_RATIO, ratio)
-    return int(min(MOST_TILE_BYTES, max(window / 2, LEAST_ENCODED_BYTES / ratio, min(TILE_BYTES, window / 2 / ratio))))
+    ratio, half = max(LEAST_RATIO, ratio), window / 2 - _HEADER_BYTES
+    return int(min(MOST_TILE_BYTES, max(half, min(half, LEAST_ENCODED_BYTES) / ratio, min(TILE_BYTES, half / ratio))))
 
 
 @dataclass(frozen=True)

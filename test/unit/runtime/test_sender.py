@@ -94,7 +94,7 @@ def test_a_chunk_arrives_whole_and_in_order(receiver, tiling):
 
 
 def test_fast_links_take_larger_tiles(receiver, tiling):
-    assert tile_bytes(window_bytes(0.0, 0.01)) == tile_bytes(window_bytes(10e6, 0.001)) == TILE_BYTES
+    assert TILE_BYTES - 300 < tile_bytes(window_bytes(0.0, 0.01)) == tile_bytes(window_bytes(10e6, 0.001)) < TILE_BYTES
     assert tile_bytes(window_bytes(1e9, 0.0)) == MOST_TILE_BYTES
     assert window_bytes(10e6, 0.1) == 2 * 10e6 * 0.1  # twice what is under way on a slow path
     sender, x = start(receiver, tiling, window=lambda: window_bytes(40e6, 0.001)), image()
@@ -183,8 +183,18 @@ def test_a_frame_that_goes_on_by_another_plan(receiver, tiling):
 def test_slow_links_have_less_in_flight():
     assert window_bytes(0.5e6, 0.001) == 20000 and window_bytes(1e4, 0.001) == 16384
     assert window_bytes(4e6, 0.001) == 2 * TILE_BYTES
-    assert tile_bytes(20000) == 10000  # raw; and with what is encoded to a fifth, as many bytes on the air
-    assert tile_bytes(20000, 0.2) == 50000 and tile_bytes(20000, 0.125) == TILE_BYTES
+    assert 9700 < tile_bytes(20000) < 10000  # raw; and with what is encoded to a fifth, as many bytes on the air
+    assert 48500 < tile_bytes(20000, 0.2) < 50000 and tile_bytes(20000, 0.125) == TILE_BYTES
+
+
+def test_while_a_tile_is_on_the_air_the_next_one_is_as_well(receiver, tiling):
+    receiver.acknowledges = False
+    sender = start(receiver, tiling, window=lambda: 4 * 3 * COLUMNS)  # four rows, and no byte for headers
+    try:
+        sender.put(0, 0, image(), "raw")
+        receiver.wait(2)
+    finally:
+        sender.close()
 
 
 def test_what_encodes_to_little_takes_larger_tiles(receiver, tiling):
