@@ -11,9 +11,9 @@ application look like a slow link.
 Tiles are put together into trains, long enough that the jitter of threads does not count; each train gives one rate.
 The estimate is a weighted quantile of the newest rates.  A timed train weighs as long as the link needed for it: by
 bytes, what was fast would be remembered longer than what is slow, and a fall of the bandwidth be noticed late.  A small
-tile behind a pause does not count, unless nothing else is known or it tells of a fall: what shapers and radios have
-saved up carries it faster than the link is.  A single
-train much slower than those before and after it was a stall (of a radio, of a machine), and does not count.
+tile that the link was idle before does not count, unless nothing else is known or it tells of a fall: what shapers and
+radios have saved up carries it faster than the link is.  A single train much slower than those before and after it was
+a stall (of a radio, of a machine), and does not count.
 
 Thread-safe; one lock covers all state; no threads of its own.
 """
@@ -29,7 +29,7 @@ from intra_dp_ros.wire.messages import Ack, BandwidthSample
 STALE_S = 3.0
 
 _SMALL_BYTES = 4096  # a tile below this says more about threads than about the link
-_PAUSE_S, _SMALL_FIRST_BYTES = 0.01, 16 * 1024  # and one behind such a pause, about what shapers save up meanwhile
+_SMALL_ALONE_BYTES = 16 * 1024  # and one that the link was idle before, about what shapers save up meanwhile
 _BETTER_S = STALE_S / 2  # for so long something better than that is known
 _TRAIN_S = 0.005  # a train of this length is long enough, however few its tiles
 _TRAIN_TILES = 3  # ... and one of so many tiles, however short
@@ -112,8 +112,7 @@ class _Direction:
         if not 0.0 <= gap <= longest:
             self._begin()  # the sender was idle before this tile, or the receiver is another one
             return
-        is_first = timed and (last is None or begun > last[2] + _PAUSE_S)
-        if is_first and ack.bytes < _SMALL_FIRST_BYTES and now - self.newest < _BETTER_S and (
+        if timed and not queued and ack.bytes < _SMALL_ALONE_BYTES and now - self.newest < _BETTER_S and (
                 gap < _STALL_S or 2.0 * ack.bytes > self.rate * gap):
             return
         self._bytes += ack.bytes
