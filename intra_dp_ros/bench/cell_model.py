@@ -19,14 +19,12 @@ from intra_dp_ros.bench.take_back import Moment, moments, rates_below
 from intra_dp_ros.bench.testbed import QUOTA, Setting
 from intra_dp_ros.bench.traces import NamedTrace
 from intra_dp_ros.loss.baselines.published import HaloFreeTiling
-from intra_dp_ros.loss.link_model import LinkModel
 from intra_dp_ros.loss.objective import ENERGY, Objective
 from intra_dp_ros.loss.profile import Profile
 from intra_dp_ros.lop.axis import prepare
 from intra_dp_ros.lop.tiling import Tiling
-from intra_dp_ros.runtime.aim import MESSAGE_S
+from intra_dp_ros.runtime.aim import link_model
 from intra_dp_ros.runtime.codec_sampler import CodecCosts
-from intra_dp_ros.runtime.sender import LEAST_ENCODED_BYTES, TILE_BYTES
 from intra_dp_ros.wire.shaper import Trace
 
 _AT_ONCE = 1e-6  # of a server's times: it takes none
@@ -71,8 +69,7 @@ class CellModel:
             robot = robot.scaled(1.0 / setting.robot_speed)
         self._robot = robot
         codecs = CodecCosts(self._tiling, setting.codec, os.path.join(setting.folder, "cache", "r0", "codecs"))
-        self._link = LinkModel(1e6, 1e6, rtt_s, setting.duplex, MESSAGE_S, codecs.present,
-                               TILE_BYTES, LEAST_ENCODED_BYTES)
+        self._link = link_model(1e6, rtt_s, setting.duplex, codecs.present)
         self._objective = Objective(setting.objective)
         self._simulations: Dict[str, Simulation] = {}
 

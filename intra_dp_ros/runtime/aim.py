@@ -6,6 +6,7 @@ from typing import Optional, Tuple
 from intra_dp_ros.loss.link_model import LinkModel
 from intra_dp_ros.loss.objective import Objective
 from intra_dp_ros.lop.tiling import Tiling
+from intra_dp_ros.runtime.codec_costs import Costs
 from intra_dp_ros.runtime.codec_sampler import CodecCosts
 from intra_dp_ros.runtime.config import RobotConfig
 from intra_dp_ros.runtime.levels import ROUND_TRIPS, Level
@@ -14,7 +15,12 @@ from intra_dp_ros.runtime.planner import Planner
 from intra_dp_ros.runtime.sender import LEAST_ENCODED_BYTES, TILE_BYTES
 
 _HOLD_S = 2.0  # a round trip must have been another one for so long: plans made anew cost time, outages end
-MESSAGE_S = 0.001  # of a message beyond its bytes, half at either end, where all threads share a busy interpreter [s]
+_MESSAGE_S = 0.001  # of a message beyond its bytes, half at either end, where all threads share a busy interpreter [s]
+
+
+def link_model(bandwidth: float, rtt_s: float, duplex: str, codecs: Costs) -> LinkModel:
+    """A link of this bandwidth [byte/s] both ways, with the messages and tiles of this package's senders."""
+    return LinkModel(bandwidth, bandwidth, rtt_s, duplex, _MESSAGE_S, codecs, TILE_BYTES, LEAST_ENCODED_BYTES)
 
 
 class Aim:
@@ -40,8 +46,7 @@ class Aim:
 
     def link_at(self, bandwidth: float = 1e6) -> LinkModel:
         """The link at a bandwidth [byte/s], with the codecs of all plans that may still run."""
-        return LinkModel(bandwidth, bandwidth, self._trip.value, self._duplex, MESSAGE_S, self.codecs.all, TILE_BYTES,
-                         LEAST_ENCODED_BYTES)
+        return link_model(bandwidth, self._trip.value, self._duplex, self.codecs.all)
 
     def want(self, objective: Objective, input_codec: str, planner: Planner) -> None:
         """Another objective, or codec of the inputs.

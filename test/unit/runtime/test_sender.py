@@ -5,7 +5,6 @@ from zlib import crc32
 
 import pytest
 import torch
-
 from one_process import until
 
 from intra_dp_ros.graph.record import record
