@@ -1,7 +1,8 @@
 """The robot's connection to a server: opens a session, has uploaded what is missing, keeps it alive, opens it again.
 
-Threading: one thread talks to the server's services (which may block) and sends heartbeats and plans; link threads call
-`on_message`; anyone may read the properties.  `_lock` covers the session, the plans and what the server confirmed.
+Threading: one thread talks to the server's services (which may block) and sends heartbeats and plans; the frame thread
+calls `begin` and `end`; link threads call `check` and `on_heartbeat`; anyone may read the properties.  `_lock` covers
+the session, the plans and what the server confirmed.
 """
 import logging
 import math
@@ -13,7 +14,7 @@ from typing import Any, Callable, Dict, FrozenSet, List, Optional, Sequence, Tup
 from intra_dp_ros.lop.plan import Plan
 from intra_dp_ros.loss.profile import Profile
 from intra_dp_ros.runtime.engine import Engine, Progress, no_progress
-from intra_dp_ros.runtime.pulse import IDLE_PERIOD_S, Pulse
+from intra_dp_ros.runtime.pulse import AWAKE_S, IDLE_PERIOD_S, Pulse
 from intra_dp_ros.runtime.upload import Uploader
 from intra_dp_ros.wire.link import Control, ControlError, Link
 from intra_dp_ros.wire.messages import Heartbeat, OpenReply, OpenRequest, PlanMessage
@@ -77,6 +78,8 @@ class Connection:
         self._plans: List[Plan] = []
         self._sent: Dict[int, Tuple[float, float]] = {}  # epoch -> when it is sent again, how long it waits then
         self._confirmed: FrozenSet[int] = frozenset()
+        self._frame = 0  # that is being worked on; 0: none
+        self._told = -math.inf  # when the server was last told of a frame (monotonic) [s]
         self._probes = 0
         self._last_probe = -math.inf
         self._closed = threading.Event()
@@ -119,6 +122,16 @@ class Connection:
             self._plans = list(plans)
             self._sent.clear()
 
+    def begin(self, frame: int) -> None:
+        """A frame begins, with or without the server: one that rests between frames is told, and beats more often."""
+        self._frame = frame
+        if self._session and self.wanted.is_set() and time.monotonic() - self._told > AWAKE_S / 2:
+            self._beat()
+
+    def end(self) -> None:
+        """The frame is answered."""
+        self._frame = 0
+
     def send(self, message: Any) -> None:
         """Send to the server; never blocks."""
         self._link.send(message)
@@ -158,7 +171,7 @@ class Connection:
         """Heartbeat, plans that are not confirmed, probes."""
         if self._session == 0:
             return
-        self._link.send(self.pulse.beat(self.robot_id, self._session))
+        self._beat()
         with self._lock:
             # Only to a server that is heard: what is sent into silence is lost, and would have to wait for its turn.
             due = [p for p in self._plans if self.is_alive and p.epoch not in self._confirmed
@@ -182,6 +195,12 @@ class Connection:
                     self._probes += 1
         elif self.pulse.heard > self._opened:  # else the session is new
             self._say("the server is silent")
+
+    def _beat(self) -> None:
+        frame = self._frame
+        if frame:
+            self._told = time.monotonic()
+        self._link.send(self.pulse.beat(self.robot_id, self._session, frame=frame))
 
     def _open(self) -> None:
         """One attempt to open a session; what it needs is uploaded.
@@ -207,7 +226,7 @@ class Connection:
                 self._gate = Gate(self.robot_id, reply.session)
                 self._confirmed = frozenset()
                 self._sent.clear()
-                self._session, self._opened = reply.session, time.monotonic()
+                self._session, self._opened, self._told = reply.session, time.monotonic(), -math.inf
             self.server_profile = profile
             _LOG.info("session with the server is open")
 

@@ -10,11 +10,13 @@ from typing import Any, Callable, Deque, Optional, Tuple
 
 from intra_dp_ros.wire.messages import Heartbeat
 
-IDLE_PERIOD_S = 0.1  # between heartbeats
-#: Between those of a server without a frame: a robot may have nothing for it for a while, or nothing more, and yet must
+IDLE_PERIOD_S = 0.1  # between heartbeats of a robot, and of a server whose robot has no frames
+#: Between those of a server whose robot works on a frame, and has nothing for the server yet, or nothing more: it must
 #: hear it within SILENCE_S.
-SERVER_IDLE_PERIOD_S = 0.04
+WAITING_PERIOD_S = 0.04
 BUSY_PERIOD_S = 0.02  # while the server works on a frame
+#: A robot that has said that it works on a frame counts as doing so for this long: frames follow each other.
+AWAKE_S = 1.0
 #: A side that has sent nothing for this long plus a round trip is taken for dead while a frame waits for it.  With the
 #: time between two looks at the link, death is noticed within 100 ms and a round trip.
 SILENCE_S = 0.085

@@ -85,7 +85,10 @@ class Runner:
             expected_s: what it should take [s].
             rate: bandwidth of the uplink that it was chosen for [byte/s]; 0: unknown.
         """
-        frame = self.frame = self._new(part)
+        frame, connection = self._new(part), self._connection
+        self.frame = frame
+        if connection is not None:
+            connection.begin(ask.key.frame)
         try:
             if part.plan.is_local:
                 return self._run_alone(ask, frame, rate)
@@ -93,6 +96,8 @@ class Runner:
             return self._run_split(ask, frame, expected_s, rate)
         finally:
             self.frame = None
+            if connection is not None:
+                connection.end()
 
     def _run_alone(self, ask: Ask, frame: RobotFrame, rate: float) -> Ran:
         """On the robot, until the link has risen and the server is clearly sooner."""

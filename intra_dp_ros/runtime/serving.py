@@ -21,7 +21,7 @@ from intra_dp_ros.runtime.bandwidth import BandwidthEstimator
 from intra_dp_ros.runtime.engine import Engine
 from intra_dp_ros.runtime.load import Share
 from intra_dp_ros.runtime.part import Part
-from intra_dp_ros.runtime.pulse import SERVER_IDLE_PERIOD_S, Pulse
+from intra_dp_ros.runtime.pulse import AWAKE_S, IDLE_PERIOD_S, WAITING_PERIOD_S, Pulse
 from intra_dp_ros.runtime.seldom import Seldom
 from intra_dp_ros.runtime.sender import FrameKey, TileSender, window_bytes
 from intra_dp_ros.runtime.turns import Turn, Turns
@@ -93,6 +93,7 @@ class RobotSession:
         self._current: Optional[_Frame] = None
         self._recent: Deque[_Frame] = collections.deque(maxlen=_SPANS_KEPT)
         self._next_beat = 0.0
+        self._awake_until = 0.0  # the robot has frames (monotonic) [s]
         self._frames = 0
         self._load = Share()
         self._may_complain = Seldom()
@@ -135,7 +136,7 @@ class RobotSession:
         frame = self._current
         if not self.is_busy and now < self._next_beat:
             return
-        self._next_beat = now + SERVER_IDLE_PERIOD_S
+        self._next_beat = now + (WAITING_PERIOD_S if now < self._awake_until else IDLE_PERIOD_S)
         with self._change:
             epochs = tuple(sorted(self._parts))
         stream = frame.stream if frame is not None else None
@@ -179,11 +180,18 @@ class RobotSession:
             self._sender.acked(message)
             self._bandwidth.on_ack("up", message)
         elif isinstance(message, Heartbeat):
-            trip = self._pulse.received(message)
-            if trip is not None:
-                self._bandwidth.on_rtt(trip, message.sent - (received - trip / 2))
+            self._on_heartbeat(message, received)
         elif isinstance(message, PlanMessage):
             self._on_plan(message)
+
+    def _on_heartbeat(self, message: Heartbeat, received: float) -> None:
+        trip = self._pulse.received(message)
+        if trip is not None:
+            self._bandwidth.on_rtt(trip, message.sent - (received - trip / 2))
+        if message.frame:
+            if received >= self._awake_until:
+                self._next_beat = 0.0  # the robot has not heard this side for longer than it may in a frame
+            self._awake_until = received + AWAKE_S
 
     def _on_plan(self, message: PlanMessage) -> None:
         try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Tuple, Union
 
 #: Raised whenever two versions could not understand one another.
-PROTOCOL_VERSION = 4
+PROTOCOL_VERSION = 5
 
 #: `Tile.tensor` of a bandwidth probe: bytes that belong to no tensor.
 PROBE = -1
@@ -63,7 +63,7 @@ class Heartbeat:
 
     robot_id: str
     session: int  # 0: none yet
-    frame: int = 0  # frame being worked on; 0: none
+    frame: int = 0  # frame being worked on, by the robot with or without the server; 0: none
     progress: int = 0  # operator steps done for that frame
     sent: float = 0.0  # sender's monotonic clock [s]
     echo: float = 0.0  # `sent` of the last heartbeat received from the other side [s]; 0: none yet

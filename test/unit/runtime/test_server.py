@@ -1,6 +1,7 @@
 """Sessions of a server: who may have one, when they end, graphs that could not be made ready or are damaged."""
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,19 +9,26 @@ import torch
 from intra_dp_ros.graph.record import record
 from intra_dp_ros.lop.axis import prepare
 from intra_dp_ros.runtime import server as serving
+from intra_dp_ros.runtime import serving as session
 from intra_dp_ros.runtime.engine import Engine
 from intra_dp_ros.runtime.limits import Limits
 from intra_dp_ros.runtime.server import Server
+from intra_dp_ros.runtime.turns import Turns
 from intra_dp_ros.wire.link import InProcessLink
-from intra_dp_ros.wire.messages import OpenRequest
+from intra_dp_ros.wire.messages import Heartbeat, OpenRequest
 
 WAIT_S = 30.0
 
 
 @pytest.fixture(scope="module")
-def graphs():
+def recordings():
     torch.set_num_threads(1)
-    return [prepare(record(torch.nn.Conv2d(3, n, 3).eval(), (torch.zeros(1, 3, 16, 16),))).graph for n in (2, 4)]
+    return [prepare(record(torch.nn.Conv2d(3, n, 3).eval(), (torch.zeros(1, 3, 16, 16),))) for n in (2, 4)]
+
+
+@pytest.fixture(scope="module")
+def graphs(recordings):
+    return [recording.graph for recording in recordings]
 
 
 @pytest.fixture
@@ -55,6 +63,23 @@ def test_a_robot_that_is_heard_keeps_its_place(made, graphs, monkeypatch):
     assert not refused.accepted and "serves 1 robots already" in refused.reason
     monkeypatch.setattr(serving, "_AWAY_S", 0.0)
     assert ask(made, "second", graphs[0]).session and list(made.status()["robots"]) == ["second"]
+
+
+@pytest.mark.parametrize("frame, period_s", [(0, 0.1), (7, 0.04)], ids=["none", "some"])
+def test_a_server_beats_as_often_as_its_robot_needs(recordings, monkeypatch, frame, period_s):
+    now = [100.0]
+    monkeypatch.setattr(session, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    robot, end = InProcessLink.pair()
+    served = session.RobotSession("r", 5, Engine(recordings[0].graph, recordings[0].weights), end, Turns())
+    try:
+        for step in range(101):
+            if step % 10 == 0:
+                served.on_message(Heartbeat("r", 5, frame=frame, sent=now[0]))
+            served.beat(0.0)
+            now[0] += 0.01
+        assert end.stats().sent == pytest.approx(1.0 / period_s, abs=2)
+    finally:
+        served.close()
 
 
 def test_a_robot_that_is_gone_leaves_its_graph(made, graphs, monkeypatch):
