@@ -11,13 +11,14 @@ def sample(up):
     return BandwidthSample("robot", up, up, 0.0, 0.0, 1.0 if up else 0.0, "probe" if up else "none")
 
 
-def run(schedule, up, seconds, answer=True):
+def run(schedule, up, seconds, answer=True, begin=0.0):
     """Trains in so many seconds of an idle link, asked ten times a second: (time, tiles)."""
     trains = []
     for step in range(int(seconds * 10)):
-        tiles = schedule.due(step / 10, sample(up))
+        now = begin + step / 10
+        tiles = schedule.due(now, sample(up))
         if tiles:
-            trains.append((step / 10, tiles))
+            trains.append((now, tiles))
             if answer:
                 schedule.on_ack(tiles[-1][0])
     return trains
@@ -25,10 +26,19 @@ def run(schedule, up, seconds, answer=True):
 
 @pytest.mark.parametrize("up", [1e6, 3e6, 10e6, 30e6, 200e6])
 def test_budget(up):
-    trains = run(ProbeSchedule(0.02), up, 60)
+    trains = run(ProbeSchedule(0.02), up, 5)
     sent = sum(nbytes for _, tiles in trains for _, nbytes in tiles)
-    assert 0.2 * 0.02 < sent / (60 * up) <= 0.021 or up == 200e6
+    assert 0.2 * 0.02 < sent / (5 * up) <= 0.025 or up == 200e6
     assert all(sum(nbytes for _, nbytes in tiles) <= 256 * 1024 for _, tiles in trains)
+
+
+def test_a_robot_that_rests_leaves_the_air_to_others():
+    schedule = ProbeSchedule(0.02)
+    begins = [t for t, _ in run(schedule, 1e7, 20)]
+    assert sum(t < 5.0 for t in begins) > 10
+    assert sum(t >= 6.0 for t in begins) == 14
+    schedule.on_traffic(20.0)
+    assert len(run(schedule, 1e7, 4, begin=20.3)) > 8
 
 
 @pytest.mark.parametrize("up", [0.0, 1e4, 5e5])
