@@ -18,6 +18,7 @@ import rospy
 from intra_dp_ros.ros import conversions
 from intra_dp_ros.ros.master import Master, MasterError
 from intra_dp_ros.ros.raw import raw_class
+from intra_dp_ros.ros.registration import keep_registered
 from intra_dp_ros.ros.topics import LINK_TOPICS, robot_topic
 from intra_dp_ros.wire.codec import MAX_BYTES
 from intra_dp_ros.wire.messages import Message, serialised_bytes
@@ -61,6 +62,7 @@ class Subscriptions:
         #: By resolved name: that is what the master knows, remappings included.
         self._names = {rospy.resolve_name(robot_topic(ns, robot_id, name)): name for name in names}
         self._subscribers: Dict[str, rospy.Subscriber] = {topic: self._subscriber(topic) for topic in self._names}
+        keep_registered()
         self._thread = threading.Thread(target=self._watch, name="link_watch", daemon=True)
         self._thread.start()
 
@@ -103,16 +105,10 @@ class Subscriptions:
             _LOG.warning("a message on %s cannot be read and is dropped, as will be others like it: %s", name, error)
 
     def _watch(self) -> None:
-        """Subscribe anew where nothing comes although somebody there could send; register anew with a new master."""
-        master, known = Master(), None
-        pause, next_attempt = self._silence_s, 0.0
+        """Subscribe anew where nothing comes although somebody there could send."""
+        master, pause, next_attempt = Master(), self._silence_s, 0.0
         while not self._closed.wait(self._silence_s / 2) and not rospy.is_shutdown():
             try:
-                pid = master.pid()
-                if known is not None and pid != known:
-                    _LOG.warning("the ROS master was restarted: registering again")
-                    master.register_again()
-                known = pid
                 now = time.monotonic()
                 stalled = self._stalled(now)
                 if not stalled:

@@ -3,7 +3,7 @@
 Threading: rospy's threads hand messages to the board; `look` is called by one thread at a time.
 """
 import time
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List
 
 import rospy
 from diagnostic_msgs.msg import DiagnosticArray
@@ -11,6 +11,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from intra_dp_ros.msg import BandwidthEstimate, Heartbeat, InferenceStats
 from intra_dp_ros.ros.board import Board
 from intra_dp_ros.ros.master import Master
+from intra_dp_ros.ros.registration import keep_registered
 
 _SERVER_STATUS = "/server/get_status"
 
@@ -29,20 +30,16 @@ class Watcher:
         self.server_services: List[str] = []
         self._board = board
         self._master = Master(timeout_s=2.0)
-        self._master_pid: Optional[int] = None
         self._known: Dict[str, rospy.Subscriber] = {}
+        keep_registered()
         self._subscribe("/diagnostics", DiagnosticArray, board.on_diagnostics)
 
     def look(self) -> None:
-        """Find new topics; register again with a master that was restarted.
+        """Find new topics.
 
         Raises:
             MasterError, OSError: the master does not answer.
         """
-        pid = self._master.pid()
-        if self._master_pid not in (None, pid):
-            self._master.register_again()
-        self._master_pid = pid
         pictures: Dict[str, List[str]] = {}
         topics, services = self._master.registered()
         for topic, (kind, nodes) in topics.items():
