@@ -116,11 +116,15 @@ def _of_rows(name: str, value: torch.Tensor, axis: Optional[int], row_bytes: int
     return coded / raw, encoding / raw, decoding / raw
 
 
-def are_alike(some: Costs, others: Costs) -> bool:
-    """Whether plans made for the one serve the other."""
-    return set(some) == set(others) and all(_alike(a, others[name]) for name, a in some.items())
+def are_alike(some: Costs, others: Costs, with_times: bool = True) -> bool:
+    """Whether plans made for the one serve the other.
+
+    Args:
+        with_times: False: as far as bytes go.
+    """
+    limits = (_OTHER_RATIO, *([_OTHER_TIME] * 2 if with_times else []))
+    return set(some) == set(others) and all(_alike(a, others[name], limits) for name, a in some.items())
 
 
-def _alike(some: Sequence[float], others: Sequence[float]) -> bool:
-    limits = (_OTHER_RATIO, _OTHER_TIME, _OTHER_TIME)
+def _alike(some: Sequence[float], others: Sequence[float], limits: Sequence[float]) -> bool:
     return all((max(a, b) + _QUICK) / (min(a, b) + _QUICK) < limit for a, b, limit in zip(some, others, limits))

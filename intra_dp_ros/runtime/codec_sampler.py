@@ -46,6 +46,7 @@ class CodecCosts:
         self._learnt: Optional[Costs] = None  # by the thread, until the frame thread takes it
         self._next = 0.0  # sample, not before (monotonic [s])
         self._is_sampling = False
+        self._is_in_doubt = False  # the last sample took other times than plans are made for
         self.all: Costs = {}  #: of every codec used so far
         self.use(codec)
 
@@ -63,6 +64,7 @@ class CodecCosts:
         present = {**codec_costs(codec), **_load(self._path(codec))}
         self.codec, self._names = codec, {name.partition("@")[0] for name in present}
         self.all = {**self.all, **present}
+        self._is_in_doubt = False
         with self._lock:
             self._learnt, self._next = None, 0.0
 
@@ -84,17 +86,23 @@ class CodecCosts:
                          daemon=True).start()
 
     def take(self) -> bool:
-        """Use what was learnt since the last call; whether that changes what plans should be."""
+        """Use what was learnt since the last call; whether that changes what plans should be.
+
+        Other times must be found twice running: on a machine that is busy for a moment they double, and plans made anew
+        would keep it busier.
+        """
         with self._lock:
             learnt, self._learnt = self._learnt, None
         if learnt is None:
             return False
         before = self.present
         self.all = {**self.all, **learnt}
-        if are_alike(before, self.present):
+        is_other_time = not are_alike(before, self.present)
+        is_new = not are_alike(before, self.present, with_times=False) or (is_other_time and self._is_in_doubt)
+        self._is_in_doubt = is_other_time and not is_new
+        if not is_new:
             self.all = {**self.all, **before}  # plans are kept by what they were made for
-            return False
-        return True
+        return is_new
 
     def _sample(self, codec: str, values: Mapping[int, torch.Tensor], source: Optional[Source]) -> None:
         found: Costs = {}

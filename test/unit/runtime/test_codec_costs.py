@@ -16,6 +16,7 @@ from intra_dp_ros.loss.link_model import LinkModel  # noqa: E402
 from intra_dp_ros.loss.objective import Objective  # noqa: E402
 from intra_dp_ros.loss.profile import Profile  # noqa: E402
 from intra_dp_ros.loss.table import key  # noqa: E402
+from intra_dp_ros.runtime import codec_sampler  # noqa: E402
 from intra_dp_ros.runtime.codec_costs import are_alike, codec_costs, sampled  # noqa: E402
 from intra_dp_ros.runtime.codec_sampler import CodecCosts  # noqa: E402
 from intra_dp_ros.runtime.config import RobotConfig  # noqa: E402
@@ -88,6 +89,22 @@ def test_frames_teach_and_the_next_start_knows(tiling, tmp_path):
     with open(path, "w", encoding="utf-8") as file:
         file.write('{"png@0": [1, 2]}')
     assert set(CodecCosts(tiling, "png", str(tmp_path)).present) == {"raw", "png"}, "a damaged file is no file"
+
+
+def test_times_that_differ_once_change_nothing(tiling, tmp_path, monkeypatch):
+    costs, name = CodecCosts(tiling, "png", str(tmp_path)), "png@{}".format(tiling.graph.inputs[0])
+    found = {}
+    monkeypatch.setattr(codec_sampler, "sampled", lambda *_: found)
+    monkeypatch.setattr(codec_sampler, "_EVERY_S", 0.0)
+
+    def says(ratio, write):
+        found[name] = (ratio, write, 5e-9)
+        return learn(costs, (NOISE,))
+    assert says(0.5, 1e-8)
+    assert not says(0.5, 4e-8) and costs.present[name][1] == 1e-8
+    assert not says(0.5, 1e-8) and not says(0.5, 4e-8), "not twice running"
+    assert says(0.5, 4e-8) and costs.present[name][1] == 4e-8
+    assert says(0.3, 4e-8), "bytes count at once"
 
 
 def test_another_codec_keeps_what_was_known(tiling, tmp_path):
