@@ -46,7 +46,8 @@ class BandwidthMonitorNode:
         <ns>/<robot>/heartbeat_down (Heartbeat): round trips.
     Publishes:
         <ns>/<robot>/bandwidth (BandwidthEstimate), ~rate_hz.
-        <ns>/<robot>/probe (TensorTile): a few tiles of noise when the link has been idle for 0.2 s.
+        <ns>/<robot>/probe (TensorTile): a few tiles of noise when the link has been idle for 0.2 s; at most once a
+            second when there were no frames for 5 s.
         /diagnostics (diagnostic_msgs/DiagnosticArray), 1 Hz.
     Parameters:
         ~robot_id (string, robot), ~ns (string, /intra_dp): as the robot's node.
