@@ -20,6 +20,7 @@ from intra_dp_ros.ros.subscriptions import Subscriptions
 from intra_dp_ros.ros.topics import BANDWIDTH, LINK_TOPICS, robot_topic
 from intra_dp_ros.runtime.bandwidth import BandwidthEstimator
 from intra_dp_ros.runtime.probing import ProbeSchedule
+from intra_dp_ros.runtime.pulse import round_trip
 from intra_dp_ros.wire.messages import Ack, Heartbeat, Message
 from intra_dp_ros.wire.session import check_robot_id
 from intra_dp_ros.wire.tile import probe_tile
@@ -93,8 +94,8 @@ class BandwidthMonitorNode:
             return
         now = time.monotonic()
         if isinstance(message, Heartbeat):
-            trip = now - message.echo - message.echo_delay
-            if message.echo > 0.0 and trip < _LONGEST_TRIP_S:
+            trip = round_trip(message, now)
+            if trip is not None and trip < _LONGEST_TRIP_S:
                 self._estimator.on_rtt(trip, message.sent - (now - trip / 2))
         elif isinstance(message, Ack):
             self._estimator.on_ack("up", message)

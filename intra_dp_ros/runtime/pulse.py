@@ -21,6 +21,18 @@ AWAKE_S = 1.0
 #: time between two looks at the link, death is noticed within 100 ms and a round trip.
 SILENCE_S = 0.085
 _MEMORY_S = 5.0  # round trips older than this are forgotten
+_FRESH_S = 0.5  # a heartbeat echoed later than this tells of its own way as it was: its sender has fallen silent
+
+
+def round_trip(beat: Heartbeat, now: float) -> Optional[float]:
+    """What a heartbeat that came `now` says of the link [s]; None: it echoes nothing, or nothing of late.
+
+    Args:
+        now: on the clock of what it echoes [s].
+    """
+    if beat.echo <= 0.0 or beat.echo_delay > _FRESH_S:
+        return None
+    return max(0.0, now - beat.echo - beat.echo_delay)
 
 
 class Pulse:
@@ -60,9 +72,9 @@ class Pulse:
         with self._lock:
             self._heard = now
             self._echo = (beat.sent, now)
-            if beat.echo <= 0.0:
+            trip = round_trip(beat, now)
+            if trip is None:
                 return None
-            trip = max(0.0, now - beat.echo - beat.echo_delay)
             self._trips.append((now, trip, beat.sent - (now - trip / 2)))
             while self._trips[0][0] < now - _MEMORY_S:
                 self._trips.popleft()

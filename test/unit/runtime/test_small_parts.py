@@ -33,6 +33,14 @@ def test_pulse_measures_round_trip_and_clock_offset():
     assert robot.heard == now[0]
 
 
+def test_a_robot_that_has_fallen_silent_measures_nothing():
+    """The server goes on and on echoing its last heartbeat, whose way may have been a bad one."""
+    pulse = Pulse(lambda: 10.0)
+    assert pulse.received(Heartbeat("r", 1, sent=1.0, echo=9.7, echo_delay=0.2)) == pytest.approx(0.1)
+    assert pulse.received(Heartbeat("r", 1, sent=1.0, echo=5.0, echo_delay=4.8)) is None
+    assert pulse.rtt == pytest.approx(0.1) and pulse.heard == 10.0
+
+
 def test_pulse_forgets_old_round_trips():
     now = [0.0]
     pulse = Pulse(lambda: now[0])
