@@ -26,6 +26,7 @@ from intra_dp_ros.ros import conversions, params
 from intra_dp_ros.ros.bench_messages import CHECK, FrameError, frame_from_msg, result_to_msgs
 from intra_dp_ros.ros.control import RosControl
 from intra_dp_ros.ros.inference_node import stats_to_msg
+from intra_dp_ros.ros.logs import show_logs
 from intra_dp_ros.ros.mailbox import Mailbox
 from intra_dp_ros.ros.progress import ProgressLog
 from intra_dp_ros.ros.topic_link import TopicLink
@@ -136,6 +137,7 @@ def main() -> None:
     logging.getLogger("intra_dp_ros").setLevel(logging.INFO)
     keep_freed_memory()  # before there are threads, which would have heaps of their own
     rospy.init_node("bench_robot")
+    show_logs()
     try:
         use_threads(params.read("~threads", 1, at_least=0))
         switch_threads_fast()

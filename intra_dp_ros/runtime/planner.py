@@ -172,6 +172,8 @@ class Planner:
         free = aims._replace(load=1.0)
         made_for, found = self._found.get(strategy, (None, None))
         if made_for != free:
+            if made_for is not None:
+                _LOG.info("plans are made anew: %s", "; ".join(_changes(made_for, free)))
             found = self._numbered(self._search(free, strategy, version, timeline if aims == free else Timeline(
                 self._engine.tiling, self._robot, free.server)))
             if version == self._version:  # else the search was stopped
@@ -199,6 +201,21 @@ class Planner:
         table = _as_known(table, [*self._tables.values(), *(found for _, found in self._found.values())])
         self._epoch = max([self._epoch, *(p.epoch + 1 for p in table.plans)])
         return table
+
+
+def _changes(old: _Aims, new: _Aims) -> List[str]:
+    """What is other than plans were made for, in words."""
+    words = [] if old.server == new.server else ["the server's times"]
+    words += ["{} {} -> {}".format(name, getattr(old, name), getattr(new, name)) for name in ("codec", "objective")
+              if getattr(old, name) != getattr(new, name)]
+    if old.link.rtt_s != new.link.rtt_s:
+        words.append("round trip {:.2g} -> {:.2g} ms".format(old.link.rtt_s * 1e3, new.link.rtt_s * 1e3))
+    words += ["costs of {} {} -> {}".format(name, *(
+        "({:.2g}, {:.2g} s/byte, {:.2g} s/byte)".format(*link.codecs[name]) if name in link.codecs else "unknown"
+        for link in (old.link, new.link)))
+        for name in sorted({*old.link.codecs, *new.link.codecs})
+        if old.link.codecs.get(name) != new.link.codecs.get(name)]
+    return words
 
 
 def _as_known(table: PlanTable, others: Collection[PlanTable]) -> PlanTable:

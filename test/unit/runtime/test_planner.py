@@ -70,6 +70,19 @@ def test_a_number_stands_for_one_plan_and_a_plan_keeps_its_number(made):
         assert plan not in before.values() or before.get(number) == plan
 
 
+def test_why_plans_are_made_anew_is_said(made, caplog):
+    planner = made[0]
+    planner.want("intra_dp")
+    until(lambda: planner.is_current("intra_dp"))
+    caplog.set_level("INFO", planning.__name__)
+    assert not caplog.messages
+    codecs = {"raw": (1.0, 0.0, 0.0), "png@0": (0.5, 1e-8, 2e-8)}
+    planner.aim(LinkModel(1e6, 1e6, 0.004, codecs=codecs), "raw", Objective())
+    until(lambda: planner.is_current("intra_dp"))
+    assert caplog.messages == ["plans are made anew: round trip 2 -> 4 ms; costs of png@0 unknown -> "
+                               "(0.5, 1e-08 s/byte, 2e-08 s/byte)"]
+
+
 def test_only_what_was_asked_for_last_is_kept_up_to_date(made, monkeypatch):
     planner, order = made[0], []
     build = tables.build
