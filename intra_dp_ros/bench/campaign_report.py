@@ -114,6 +114,7 @@ def write_report(cells: Sequence[Mapping[str, Any]], path: str, arguments: Seque
     for found in trials:
         lines += (["## Robots that do nothing", "", *idle_trial.in_words(found["idle"]), ""] if "idle" in found else
                   ["## What ROS adds to a frame", "", *overhead.in_words(found), ""])
+        lines += ["Commit {}.".format(found["commit"]), ""] if found["commit"] else []
     if len(compared) < 2:
         lines += _pictures(cells, stem)
     for cell in cells:
