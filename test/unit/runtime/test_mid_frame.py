@@ -119,11 +119,13 @@ def test_a_frame_with_its_part_for_the_robot_goes_on_when_the_link_rises(tmp_pat
     source, seen = images(480, 640), []
     try:
         ready(robot, "intra_dp")
-        parts = robot._choice.parts
-        slow = max(r.bandwidth for r in robot._planner.table("intra_dp").rungs
-                   if r.plan.epoch in parts and parts[r.plan.epoch].is_shared and r.bandwidth < 3e6)
 
         def rises():
+            parts = robot._choice.parts  # of now: plans are made anew when the round trip has been measured
+            slow = max((r.bandwidth for r in robot._planner.table("intra_dp").rungs
+                        if r.plan.epoch in parts and parts[r.plan.epoch].is_shared and r.bandwidth < 3e6), default=0.0)
+            if robot.status()["is_planning"] or not slow:
+                return False
             cable.shaper.trace = Trace.constant(1.05 * slow)
             until(lambda: answered(robot, next(source)).robot_compute_s > 0, "a frame with its part for the robot")
             rise = threading.Timer(0.1, lambda: setattr(cable.shaper, "trace", Trace.constant(3e7)))
