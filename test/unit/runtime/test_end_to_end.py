@@ -230,9 +230,10 @@ def test_heartbeats_go_on_while_another_robot_is_let_in(recording, tmp_path, cab
         other = threading.Thread(target=cable.server.open, args=(OpenRequest("slow", robot.engine.graph.hash),))
         other.start()
         assert begun.wait(10.0)
+        answered(robot, next(images()))  # beats are seldom while a robot rests
         del beats[:]
         other.join()
-        assert len(beats) >= 5  # of ten in a second
+        assert len(beats) >= 10
     finally:
         robot.close()
 
