@@ -1,5 +1,5 @@
 """Several robots on one server: throughput, latency, how fair it is."""
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -28,10 +28,10 @@ def shares(frames: Sequence[Mapping[str, Any]], robots: int) -> Dict[str, Any]:
             "fairness_rate": jain(rates), "fairness_latency": jain(means)}
 
 
-def jain(values: Sequence[float]) -> float:
-    """Jain's fairness index (Jain, Chiu, Hawe 1984); nan of nothing."""
+def jain(values: Sequence[float]) -> Optional[float]:
+    """Jain's fairness index (Jain, Chiu, Hawe 1984); None of nothing."""
     x = np.asarray(values, float)
-    return float(x.sum() ** 2 / (len(x) * (x ** 2).sum())) if len(x) and x.any() else float("nan")
+    return float(x.sum() ** 2 / (len(x) * (x ** 2).sum())) if x.any() else None
 
 
 def series(cells: Sequence[Mapping[str, Any]]) -> List[Mapping[str, Any]]:

@@ -95,8 +95,8 @@ class BandwidthMonitorNode:
         now = time.monotonic()
         if isinstance(message, Heartbeat):
             trip = round_trip(message, now)
-            if trip is not None and trip < _LONGEST_TRIP_S:
-                self._estimator.on_rtt(trip, message.sent - (now - trip / 2))
+            if trip is not None and trip.seconds < _LONGEST_TRIP_S:
+                self._estimator.on_rtt(trip.seconds, trip.offset)
         elif isinstance(message, Ack):
             self._estimator.on_ack("up", message)
             if message.frame == 0:

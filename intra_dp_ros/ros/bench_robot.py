@@ -133,7 +133,6 @@ class BenchRobot:
 
 def main() -> None:
     """Read the parameters, answer frames until shut down."""
-    logging.basicConfig(level=logging.WARNING)
     logging.getLogger("intra_dp_ros").setLevel(logging.INFO)
     keep_freed_memory()  # before there are threads, which would have heaps of their own
     rospy.init_node("bench_robot")

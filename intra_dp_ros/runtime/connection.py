@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, FrozenSet, List, Optional, Sequence, Tup
 from intra_dp_ros.lop.plan import Plan
 from intra_dp_ros.loss.profile import Profile
 from intra_dp_ros.runtime.engine import Engine, Progress, no_progress
-from intra_dp_ros.runtime.pulse import AWAKE_S, IDLE_PERIOD_S, Pulse
+from intra_dp_ros.runtime.pulse import AWAKE_S, IDLE_PERIOD_S, Pulse, RoundTrip
 from intra_dp_ros.runtime.upload import Uploader
 from intra_dp_ros.wire.link import Control, ControlError, Link
 from intra_dp_ros.wire.messages import Heartbeat, OpenReply, OpenRequest, PlanMessage
@@ -143,8 +143,8 @@ class Connection:
             raise SessionError("there is no session yet")
         gate.check(message)
 
-    def on_heartbeat(self, beat: Heartbeat) -> Optional[float]:
-        """A checked heartbeat; the round trip it closes [s], if any."""
+    def on_heartbeat(self, beat: Heartbeat) -> Optional[RoundTrip]:
+        """A checked heartbeat; the round trip it closes, if any."""
         with self._lock:
             if beat.session == self._session:  # else another one was opened since it was checked
                 self._confirmed = frozenset(beat.epochs)

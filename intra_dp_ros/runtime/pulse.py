@@ -6,7 +6,7 @@ import collections
 import math
 import threading
 import time
-from typing import Any, Callable, Deque, Optional, Tuple
+from typing import Any, Callable, Deque, NamedTuple, Optional, Tuple
 
 from intra_dp_ros.wire.messages import Heartbeat
 
@@ -24,15 +24,23 @@ _MEMORY_S = 5.0  # round trips older than this are forgotten
 _FRESH_S = 0.5  # a heartbeat echoed later than this tells of its own way as it was: its sender has fallen silent
 
 
-def round_trip(beat: Heartbeat, now: float) -> Optional[float]:
-    """What a heartbeat that came `now` says of the link [s]; None: it echoes nothing, or nothing of late.
+class RoundTrip(NamedTuple):
+    """What a heartbeat says of the link and of the two clocks."""
+
+    seconds: float
+    offset: float  # the other side's clock minus this one's [s]; both ways taken for equally long
+
+
+def round_trip(beat: Heartbeat, now: float) -> Optional[RoundTrip]:
+    """The round trip that a heartbeat closes which came `now`; None: it echoes nothing, or nothing of late.
 
     Args:
         now: on the clock of what it echoes [s].
     """
     if beat.echo <= 0.0 or beat.echo_delay > _FRESH_S:
         return None
-    return max(0.0, now - beat.echo - beat.echo_delay)
+    seconds = max(0.0, now - beat.echo - beat.echo_delay)
+    return RoundTrip(seconds, beat.sent - (now - seconds / 2))
 
 
 class Pulse:
@@ -43,7 +51,7 @@ class Pulse:
         self._lock = threading.Lock()
         self._heard = -math.inf
         self._echo: Tuple[float, float] = (0.0, 0.0)  # the other side's `sent`, when it came
-        self._trips: Deque[Tuple[float, float, float]] = collections.deque()  # when, round trip, clock offset
+        self._trips: Deque[Tuple[float, RoundTrip]] = collections.deque()  # when, which
 
     @property
     def heard(self) -> float:
@@ -54,20 +62,20 @@ class Pulse:
     def rtt(self) -> float:
         """Least round trip of the last seconds [s]; 0 when none was measured."""
         with self._lock:
-            return min((trip for _, trip, _ in self._trips), default=0.0)
+            return min((trip.seconds for _, trip in self._trips), default=0.0)
 
     @property
     def offset(self) -> float:
         """The other side's clock minus this one's [s], from the fastest round trip; 0 when none was measured."""
         with self._lock:
-            return min(((trip, offset) for _, trip, offset in self._trips), default=(0.0, 0.0))[1]
+            return min((trip for _, trip in self._trips), default=RoundTrip(0.0, 0.0)).offset
 
     def note(self) -> None:
         """Something was heard."""
         self._heard = self._clock()
 
-    def received(self, beat: Heartbeat) -> Optional[float]:
-        """A heartbeat came; the round trip it closes [s], if it closes one."""
+    def received(self, beat: Heartbeat) -> Optional[RoundTrip]:
+        """A heartbeat came; the round trip it closes, if it closes one."""
         now = self._clock()
         with self._lock:
             self._heard = now
@@ -75,7 +83,7 @@ class Pulse:
             trip = round_trip(beat, now)
             if trip is None:
                 return None
-            self._trips.append((now, trip, beat.sent - (now - trip / 2)))
+            self._trips.append((now, trip))
             while self._trips[0][0] < now - _MEMORY_S:
                 self._trips.popleft()
             return trip

@@ -267,7 +267,7 @@ class Robot:
         if isinstance(message, Heartbeat):
             trip = connection.on_heartbeat(message)
             if trip is not None:
-                self.bandwidth.on_rtt(trip, message.sent - (received - trip / 2))
+                self.bandwidth.on_rtt(trip.seconds, trip.offset)
             if connection.server_profile is not None:
                 self._planner.server_is(connection.server_profile)
             self._aim.hear(connection.pulse.rtt, message.load, connection.uploader.status()["missing"] > 0,

@@ -187,7 +187,7 @@ class RobotSession:
     def _on_heartbeat(self, message: Heartbeat, received: float) -> None:
         trip = self._pulse.received(message)
         if trip is not None:
-            self._bandwidth.on_rtt(trip, message.sent - (received - trip / 2))
+            self._bandwidth.on_rtt(trip.seconds, trip.offset)
         if message.frame:
             if received >= self._awake_until:
                 self._next_beat = 0.0  # the robot has not heard this side for longer than it may in a frame

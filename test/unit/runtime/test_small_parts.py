@@ -27,7 +27,7 @@ def test_pulse_measures_round_trip_and_clock_offset():
     now[0] += 0.050  # the server is in no hurry
     back = server.beat("r", 1)
     now[0] += 0.010
-    assert robot.received(back) == pytest.approx(0.020)
+    assert robot.received(back) == pytest.approx((0.020, 5000.0))
     assert robot.rtt == pytest.approx(0.020)
     assert robot.offset == pytest.approx(5000.0)
     assert robot.heard == now[0]
@@ -36,7 +36,7 @@ def test_pulse_measures_round_trip_and_clock_offset():
 def test_a_robot_that_has_fallen_silent_measures_nothing():
     """The server goes on and on echoing its last heartbeat, whose way may have been a bad one."""
     pulse = Pulse(lambda: 10.0)
-    assert pulse.received(Heartbeat("r", 1, sent=1.0, echo=9.7, echo_delay=0.2)) == pytest.approx(0.1)
+    assert pulse.received(Heartbeat("r", 1, sent=1.0, echo=9.7, echo_delay=0.2)).seconds == pytest.approx(0.1)
     assert pulse.received(Heartbeat("r", 1, sent=1.0, echo=5.0, echo_delay=4.8)) is None
     assert pulse.rtt == pytest.approx(0.1) and pulse.heard == 10.0
 
