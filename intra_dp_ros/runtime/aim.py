@@ -66,11 +66,12 @@ class Aim:
         Args:
             rtt_s: least round trip of the last seconds [s]; 0: not known.
             load: how many other robots the server works for (`Share`).
-            is_uploading: weights are on their way, and heartbeats wait behind them: no round trip is like that later.
+            is_uploading: weights are on their way, and heartbeats wait behind them: later ones are no longer than this.
         """
         self.load = 1.0 + max(0.0, load)
         planner.load_is(self._load.hear(self.load))
-        if rtt_s > 0 and not is_uploading and self._trip.value != self._trip.hear(rtt_s):
+        if rtt_s > 0 and (not is_uploading or rtt_s < self._trip.value) and (
+                self._trip.value != self._trip.hear(rtt_s)):
             self.tell(planner)
 
     def tell(self, planner: Planner) -> None:

@@ -16,7 +16,7 @@ class Level:
     Args:
         levels: ascending, above 0; between two lies their geometric mean.
         value: to begin with, the nearest level to it.
-        hold_s: for so long what is measured must have been elsewhere [s].
+        hold_s: for so long what is measured must have been above [s]; what is below counts at once.
         clock: monotonic [s].
     """
 
@@ -37,7 +37,7 @@ class Level:
             return self.value
         now = self._clock()
         self._left = now if self._left is None else self._left
-        if now - self._left >= self._hold_s:
+        if measured < low or now - self._left >= self._hold_s:
             self.value, self._left = self._nearest(measured), None
         return self.value
 

@@ -1,7 +1,8 @@
 """Plans for every strategy asked for, made in the background: the frame thread only looks them up.
 
-LOSS searches for a server that is free.  For a busy one the plans found are priced anew: a search takes seconds of the
-robot's processor, and how busy the server is changes sooner.  Of the strategies that were asked for, the last one's
+LOSS searches for a server that is free.  For a busy one, and for a round trip that differs by less than a message
+costs, the plans found are priced anew: a search takes seconds of the robot's processor, and how busy the server is, or
+the machine that measures round trips, changes sooner.  Of the strategies that were asked for, the last one's
 plans are kept up to date.
 
 Threading: one thread searches; `table` and `plans` may be read by anyone: the dictionary they read is replaced, never
@@ -171,14 +172,17 @@ class Planner:
             return self._numbered(self._search(aims, strategy, version, timeline))
         free = aims._replace(load=1.0)
         made_for, found = self._found.get(strategy, (None, None))
-        if made_for != free:
+        if made_for is None or not _serve(made_for, free):
             if made_for is not None:
                 _LOG.info("plans are made anew: %s", "; ".join(_changes(made_for, free)))
             found = self._numbered(self._search(free, strategy, version, timeline if aims == free else Timeline(
                 self._engine.tiling, self._robot, free.server)))
+            made_for = free
             if version == self._version:  # else the search was stopped
                 self._found[strategy] = free, found
-        return found if aims == free else tables.priced_anew(found, timeline, aims.link, aims.objective, self._power)
+        if aims == made_for:
+            return found
+        return tables.priced_anew(found, timeline, aims.link, aims.objective, self._power)
 
     def _search(self, aims: _Aims, strategy: str, version: int, timeline: Timeline) -> PlanTable:
         key = tables.key(self._engine.tiling, self._robot, aims.server.scaled(aims.load), aims.link, strategy,
@@ -201,6 +205,14 @@ class Planner:
         table = _as_known(table, [*self._tables.values(), *(found for _, found in self._found.values())])
         self._epoch = max([self._epoch, *(p.epoch + 1 for p in table.plans)])
         return table
+
+
+def _serve(made_for: _Aims, aims: _Aims) -> bool:
+    """Whether what was searched for holds the plans for other aims, too."""
+    link = made_for.link
+    apart = abs(aims.link.rtt_s - link.rtt_s)
+    return (made_for._replace(link=replace(link, rtt_s=aims.link.rtt_s)) == aims
+            and (apart == 0.0 or apart < link.per_message_s))
 
 
 def _changes(old: _Aims, new: _Aims) -> List[str]:

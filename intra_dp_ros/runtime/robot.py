@@ -266,12 +266,13 @@ class Robot:
             return
         if isinstance(message, Heartbeat):
             trip = connection.on_heartbeat(message)
-            if trip is not None:
-                self.bandwidth.on_rtt(trip.seconds, trip.offset)
-            if connection.server_profile is not None:
-                self._planner.server_is(connection.server_profile)
+            if trip is None:
+                return
+            self.bandwidth.on_rtt(trip.seconds, trip.offset)
             self._aim.hear(connection.pulse.rtt, message.load, connection.uploader.status()["missing"] > 0,
                            self._planner)
+            if connection.server_profile is not None:  # after the round trip: plans are searched for from now on
+                self._planner.server_is(connection.server_profile)
             return
         connection.pulse.note()
         if isinstance(message, Ack):

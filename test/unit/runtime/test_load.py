@@ -48,7 +48,8 @@ def test_a_level_holds_as_long_as_it_is_told():
         now[0] += seconds
         return level.hear(measured)
     assert heard(0.1, 0.0) == heard(0.1, 0.9) == heard(0.002, 0.05) == heard(0.1, 0.1) == heard(0.1, 0.9) == 0.002
-    assert heard(0.03, 0.2) == 0.032, "elsewhere all the time: where it is now"
+    assert heard(0.03, 0.2) == 0.032, "above all the time: where it is now"
+    assert heard(0.002, 0.0) == 0.002, "the least of some seconds: below is certain at once"
 
 
 def test_what_is_said_seldom():

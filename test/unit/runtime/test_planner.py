@@ -185,6 +185,26 @@ def test_a_search_goes_on_when_link_or_load_change_and_a_busy_server_costs_none(
     assert local == sorted(local)
 
 
+def test_plans_are_priced_anew_for_a_round_trip_that_differs_by_less_than_a_message_costs(made, monkeypatch):
+    build, searched = tables.build, []
+
+    def noted(tiling, timeline, link, *arguments, **options):
+        searched.append(link.rtt_s)
+        return build(tiling, timeline, link, *arguments, **options)
+    monkeypatch.setattr(planning.tables, "build", noted)
+    planner = made[0]
+    predicted = []
+    for rtt_s in (0.0005, 0.001, 0.0005, 0.0012, 0.0018):
+        planner.aim(LinkModel(1e6, 1e6, rtt_s, per_message_s=0.001), "raw", Objective())
+        planner.want("intra_dp")
+        until(lambda: planner.is_current("intra_dp"))
+        predicted.append([rung.plan.predicted_ms for rung in planner.table("intra_dp").rungs])
+    assert searched == [0.0005, 0.0018], "of the round trip that was searched for, not of the last one"
+    assert predicted[0] == predicted[2]
+    assert all(a <= b <= c for a, b, c in zip(predicted[0], predicted[1], predicted[3]))
+    assert predicted[0][-1] < predicted[1][-1] < predicted[3][-1]
+
+
 def test_a_frame_is_not_given_to_a_plan_that_rests():
     plan = SimpleNamespace(epoch=3, is_local=False, predicted_ms=400.0)
     part = SimpleNamespace(plan=plan, is_shared=False)
