@@ -8,10 +8,12 @@ pytest.importorskip("cv2", reason="OpenCV is not installed")
 
 from intra_dp_ros.graph.record import record  # noqa: E402
 from intra_dp_ros.lop.tiling import Tiling  # noqa: E402
+from intra_dp_ros.loss import table as tables  # noqa: E402
 from intra_dp_ros.loss.objective import ENERGY, Objective  # noqa: E402
 from intra_dp_ros.runtime import levels  # noqa: E402
 from intra_dp_ros.runtime.aim import Aim  # noqa: E402
 from intra_dp_ros.runtime.exactness import TOLERANCE, relative_error  # noqa: E402
+from intra_dp_ros.runtime.levels import ROUND_TRIPS  # noqa: E402
 from intra_dp_ros.runtime.in_process import InProcessServer  # noqa: E402
 from intra_dp_ros.runtime.config import RobotConfig  # noqa: E402
 from intra_dp_ros.runtime.robot import Robot  # noqa: E402
@@ -52,6 +54,29 @@ def test_aim(tmp_path):
     finally:
         robot.close()
         server.close()
+
+
+def test_plans_are_searched_for_once_the_round_trip_is_known(tmp_path, monkeypatch):
+    server = InProcessServer(str(tmp_path / "server"))
+    module, image = torch.nn.Conv2d(3, 4, 3), torch.full((1, 3, 64, 64), 90, dtype=torch.uint8)
+    robot = Robot(record(lambda x: module(x.float()), (image,)), str(tmp_path / "robot"),
+                  RobotConfig(strategy="offload", rtt_s=10.0))  # assumed, far from what is measured
+    searched, build = [], tables.build
+
+    def noted(tiling, timeline, link, *arguments, **options):
+        searched.append(link.rtt_s)
+        return build(tiling, timeline, link, *arguments, **options)
+    monkeypatch.setattr(tables, "build", noted)
+    try:
+        robot.connect(*server("robot"))
+        end = time.monotonic() + WAIT_S
+        while not searched:
+            assert time.monotonic() < end, robot.status()
+            time.sleep(0.01)
+    finally:
+        robot.close()
+        server.close()
+    assert searched[0] < ROUND_TRIPS[-1] / 2
 
 
 class _Told:
