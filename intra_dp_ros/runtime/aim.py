@@ -14,7 +14,7 @@ from intra_dp_ros.runtime.load import LEVELS
 from intra_dp_ros.runtime.planner import Planner
 from intra_dp_ros.runtime.sender import LEAST_ENCODED_BYTES, TILE_BYTES
 
-_HOLD_S = 2.0  # a round trip must have been another one for so long: plans made anew cost time, outages end
+_HOLD_S = 2.0  # round trips must have been longer for so long: plans made anew cost time, outages end
 _MESSAGE_S = 0.001  # of a message beyond its bytes, half at either end, where all threads share a busy interpreter [s]
 
 

@@ -13,7 +13,6 @@ from intra_dp_ros.loss.objective import ENERGY, Objective  # noqa: E402
 from intra_dp_ros.runtime import levels  # noqa: E402
 from intra_dp_ros.runtime.aim import Aim  # noqa: E402
 from intra_dp_ros.runtime.exactness import TOLERANCE, relative_error  # noqa: E402
-from intra_dp_ros.runtime.levels import ROUND_TRIPS  # noqa: E402
 from intra_dp_ros.runtime.in_process import InProcessServer  # noqa: E402
 from intra_dp_ros.runtime.config import RobotConfig  # noqa: E402
 from intra_dp_ros.runtime.robot import Robot  # noqa: E402
@@ -76,7 +75,7 @@ def test_plans_are_searched_for_once_the_round_trip_is_known(tmp_path, monkeypat
     finally:
         robot.close()
         server.close()
-    assert searched[0] < ROUND_TRIPS[-1] / 2
+    assert searched[0] < levels.ROUND_TRIPS[-1] / 2
 
 
 class _Told:

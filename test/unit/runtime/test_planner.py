@@ -55,6 +55,18 @@ def made(engine, tmp_path, slowdown):
     planner.close()
 
 
+@pytest.fixture
+def searches(monkeypatch):
+    """Of every search since the test began: the strategy, and the round trip that it was for [s]."""
+    build, noted = tables.build, []
+
+    def note(tiling, timeline, link, strategy, *arguments, **options):
+        noted.append((strategy, link.rtt_s))
+        return build(tiling, timeline, link, strategy, *arguments, **options)
+    monkeypatch.setattr(planning.tables, "build", note)
+    return noted
+
+
 def test_a_number_stands_for_one_plan_and_a_plan_keeps_its_number(made):
     planner, given = made
     strategies = ("offload", "local", "intra_dp")  # the second has local plans only, which have number 0
@@ -90,25 +102,20 @@ def test_why_plans_are_made_anew_is_said(made, caplog):
                                "(0.5, 1e-08 s/byte, 2e-08 s/byte)"]
 
 
-def test_only_what_was_asked_for_last_is_kept_up_to_date(made, monkeypatch):
-    planner, order = made[0], []
-    build = tables.build
-
-    def noted(tiling, timeline, link, strategy, *arguments, **options):
-        order.append(strategy)
-        return build(tiling, timeline, link, strategy, *arguments, **options)
-    monkeypatch.setattr(planning.tables, "build", noted)
+def test_only_what_was_asked_for_last_is_kept_up_to_date(made, searches):
+    planner = made[0]
     for strategy in ("offload", "dsccs"):
         planner.want(strategy)
         until(lambda: planner.is_current(strategy))
-    del order[:]
+    del searches[:]
     planner.aim(LinkModel(1e6, 1e6, 0.05), "raw", Objective())
     until(lambda: planner.is_current("dsccs"))
     time.sleep(0.1)
-    assert order == ["dsccs"] and planner.table("offload") is not None and not planner.is_current("offload")
+    assert [name for name, _ in searches] == ["dsccs"]
+    assert planner.table("offload") is not None and not planner.is_current("offload")
     planner.want("offload")
     until(lambda: planner.is_current("offload"))
-    assert order == ["dsccs", "offload"]
+    assert [name for name, _ in searches] == ["dsccs", "offload"]
 
 
 def test_a_disk_that_cannot_be_written_to_costs_no_plans(made, monkeypatch, caplog):
@@ -193,13 +200,7 @@ def test_a_search_goes_on_when_link_or_load_change_and_a_busy_server_costs_none(
 
 
 @pytest.mark.parametrize("slowdown", [2000.0])  # so that the server's part is worth any message
-def test_plans_are_priced_anew_for_a_round_trip_that_differs_by_less_than_a_message_costs(made, monkeypatch):
-    build, searched = tables.build, []
-
-    def noted(tiling, timeline, link, *arguments, **options):
-        searched.append(link.rtt_s)
-        return build(tiling, timeline, link, *arguments, **options)
-    monkeypatch.setattr(planning.tables, "build", noted)
+def test_plans_are_priced_anew_for_a_round_trip_that_differs_by_less_than_a_message_costs(made, searches):
     planner = made[0]
     predicted = []  # by plans made for each round trip
     for rtt_s in (0.0005, 0.001, 0.0005, 0.0012, 0.0018):
@@ -212,7 +213,8 @@ def test_plans_are_priced_anew_for_a_round_trip_that_differs_by_less_than_a_mess
         assert predicted[-1] == pytest.approx([
             planner.timeline.predict(rung.plan, replace(link, up=rung.bandwidth, down=rung.bandwidth)).latency_s * 1e3
             for rung in rungs]) and rungs
-    assert searched == [0.0005, 0.0018], "of the round trip that was searched for, not of the last one"
+    rtts = [rtt_s for _, rtt_s in searches]
+    assert rtts == [0.0005, 0.0018], "of the round trip that was searched for, not of the last one"
     assert predicted[0] == predicted[2]
 
 
